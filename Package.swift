@@ -1,0 +1,73 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target is held to: see CONTRIBUTING.md.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+  .strictMemorySafety(),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+let package = Package(
+  name: "vswitch",
+  products: [
+    .executable(name: "vswitchd", targets: ["vswitchd"]),
+    .executable(name: "vsctl", targets: ["vsctl"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+    .target(name: "COFlow", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    .target(name: "VSwitchCore", dependencies: ["COFlow"], swiftSettings: strict),
+    .target(
+      name: "Datapath", dependencies: ["COFlow", "CURing", "CNetlink", "CPcap", "VSwitchCore"],
+      swiftSettings: strict),
+    .target(
+      name: "OVSDB",
+      dependencies: nio + [logging, .product(name: "DequeModule", package: "swift-collections")],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "vswitchd",
+      dependencies: nio + [
+        "VSwitchCore", "Datapath", "OVSDB", argumentParser, logging,
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(name: "vsctl", dependencies: ["OVSDB", argumentParser], swiftSettings: strict),
+
+    .target(
+      name: "TestSupport", dependencies: ["COFlow"], path: "Tests/Support/TestSupport", swiftSettings: strict),
+    .target(
+      name: "ReferenceSwitch", dependencies: ["VSwitchCore"], path: "Tests/Support/ReferenceSwitch",
+      swiftSettings: strict),
+    .testTarget(name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "vsctlTests", dependencies: ["vsctl", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "TestSupport"], swiftSettings: strict),
+  ],
+  cLanguageStandard: .gnu11
+)

@@ -1,0 +1,108 @@
+// The desired state of the whole switch as plain values: what the reconciler makes of the database and what the
+// datapath is brought to. Pure data; text is checked when it is made from the database (`ConfigError`).
+// Meaning of every field: the columns of the same name in ovs-vswitchd.conf.db(5).
+
+/// Everything the datapath has to be.
+public struct SwitchConfig: Equatable, Sendable {
+  /// Bridges by name, in any order.
+  public var bridges: [BridgeConfig] = []
+  /// `Open_vSwitch.other_config:busy-poll`: the worker spins on its rx queues and burns its core.
+  public var busyPoll = false
+  /// How many VLAN tags count: `Open_vSwitch.other_config:vlan-limit` (0 means no limit; default 1 as in Open vSwitch).
+  public var vlanLimit = 1
+
+  public init() {}
+}
+
+/// One bridge and its ports.
+public struct BridgeConfig: Equatable, Sendable {
+  public var name: String
+  public var ports: [PortConfig] = []
+  /// `other_config:mac-aging-time`, seconds, 15 to 3600.
+  public var macAgeingSeconds = 300
+  /// `other_config:mac-table-size`, entries, 10 to 1,000,000.
+  public var macTableLimit = 8192
+  /// `flood_vlans`: VLANs on which no address is learned, so that every frame is flooded.
+  public var floodVLANs: Set<UInt16> = []
+  /// `other_config:forward-bpdu`: let frames to 01:80:C2:00:00:0x pass on all ports.
+  public var forwardReservedMulticast = false
+  /// `other_config:hwaddr`: the bridge's own MAC, nil to derive one from its ports.
+  public var hardwareAddress: MACAddress?
+
+  public init(name: String) { self.name = name }
+}
+
+/// One port of a bridge with its one interface (bonds come later).
+public struct PortConfig: Equatable, Sendable {
+  public var name: String
+  public var vlan = VLANConfig()
+  /// `protected`: frames never pass between two protected ports of a bridge.
+  public var isProtected = false
+  /// Port's `other_config:forward-bpdu`: frames to 01:80:C2:00:00:0x may enter and leave here.
+  public var forwardReservedMulticast = false
+  public var interface: InterfaceConfig
+
+  public init(name: String, interface: InterfaceConfig) {
+    self.name = name
+    self.interface = interface
+  }
+}
+
+/// How a port treats VLANs: columns `vlan_mode`, `tag`, `trunks`, `cvlans`, `other_config:priority-tags`,
+/// `other_config:qinq-ethtype` of table Port.
+public struct VLANConfig: Equatable, Sendable {
+  /// `vlan_mode`; absent in the database it follows from `tag` (access if set, else trunk).
+  public enum Mode: String, Sendable, CaseIterable {
+    case access
+    case trunk
+    case nativeTagged = "native-tagged"
+    case nativeUntagged = "native-untagged"
+    case dot1qTunnel = "dot1q-tunnel"
+  }
+  /// `other_config:priority-tags`: whether frames leave an access or native-untagged port with a priority tag
+  /// (VID 0). `true` in the database means `ifNonzero`.
+  public enum PriorityTags: String, Sendable, CaseIterable {
+    case never
+    case ifNonzero = "if-nonzero"
+    case always
+  }
+  public var mode = Mode.trunk
+  /// Access, native or service VLAN, 0 to 4095; 0 where the database has none.
+  public var tag: UInt16 = 0
+  /// VLANs of a trunk or native port; empty means all. The native VLAN always belongs.
+  public var trunks: Set<UInt16> = []
+  /// Customer VLANs that a dot1q-tunnel port accepts; empty means all. 0 stands for untagged.
+  public var customerVLANs: Set<UInt16> = []
+  public var priorityTags = PriorityTags.never
+  /// EtherType of the service tag on dot1q-tunnel ports: 0x88a8 (802.1ad, default) or 0x8100 (802.1q).
+  public var serviceEtherType: UInt16 = 0x88a8
+
+  public init() {}
+}
+
+/// One interface: what carries a port's packets.
+public struct InterfaceConfig: Equatable, Sendable {
+  public enum Kind: String, Sendable, CaseIterable {
+    case tap
+    case `internal`
+    case system
+    case patch
+    case pcap
+  }
+  public var name: String
+  public var kind: Kind
+  /// Column `options`, already checked for its keys. tap: `netns`, `owner`, `group`; patch: `peer`;
+  /// pcap: `rx-file`, `tx-file`.
+  public var options: [String: String] = [:]
+  /// `ofport_request`, 1 to 65279.
+  public var portNumberRequest: UInt16?
+  /// `mtu_request`, bytes.
+  public var mtuRequest: Int?
+  /// `mac`, for internal ports.
+  public var hardwareAddress: MACAddress?
+
+  public init(name: String, kind: Kind) {
+    self.name = name
+    self.kind = kind
+  }
+}

@@ -1,5 +1,5 @@
 // Thin C shims for what Swift cannot spell. Every name is prefixed `coflow_`.
 #ifndef COFLOW_H
 #define COFLOW_H
-#include <stdint.h>
+#include "coflow_port.h"
 #endif

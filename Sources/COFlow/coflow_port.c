@@ -1,0 +1,213 @@
+#define _GNU_SOURCE
+#include "coflow_port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+// Linux 6.2; older headers lack them.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#ifndef TUNGETDEVNETNS
+#define TUNGETDEVNETNS _IO('T', 227)
+#endif
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+#define CONTROL_BYTES 64
+
+int coflow_tap_open(char *name, int owner, int group) {
+  int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return -errno;
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  int header = COFLOW_VNET_HEADER_BYTES;
+  int failed = ioctl(fd, TUNSETIFF, &request);
+  if (failed && errno == EINVAL) {  // an existing tap may have been made for several queues
+    request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+    failed = ioctl(fd, TUNSETIFF, &request);
+    if (failed) errno = EINVAL;
+  }
+  if (failed || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+      (owner >= 0 && ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0) ||
+      (group >= 0 && ioctl(fd, TUNSETGROUP, (unsigned long)group) < 0)) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  memcpy(name, request.ifr_name, IFNAMSIZ);
+  return fd;
+}
+
+int coflow_tap_offloads(int fd) {
+  unsigned long base = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+  if (ioctl(fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) == 0) return 1;
+  return ioctl(fd, TUNSETOFFLOAD, base) == 0 ? 0 : -errno;
+}
+
+int coflow_tap_name(int fd, char *name) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  if (ioctl(fd, TUNGETIFF, &request) < 0) return -errno;
+  memcpy(name, request.ifr_name, IFNAMSIZ);
+  return 0;
+}
+
+int coflow_tap_namespace(int fd) {
+  int result = ioctl(fd, TUNGETDEVNETNS);
+  return result < 0 ? -errno : result;
+}
+
+int coflow_packet_open(int interface_index) {
+  // Protocol 0: nothing arrives before bind(), when every option stands.
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  int one = 1, buffer = 16 << 20;
+  struct packet_mreq promiscuous = {.mr_ifindex = interface_index, .mr_type = PACKET_MR_PROMISC};
+  struct sockaddr_ll address = {
+      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = interface_index};
+  if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) < 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) < 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) < 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) < 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one);  // only speed depends on these three
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) < 0)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
+int coflow_burst_create(struct coflow_burst *burst) {
+  burst->messages = calloc(COFLOW_BURST, sizeof *burst->messages);
+  burst->vectors = calloc(COFLOW_BURST, sizeof *burst->vectors);
+  burst->controls = calloc(COFLOW_BURST, CONTROL_BYTES);
+  if (!burst->messages || !burst->vectors || !burst->controls) {
+    coflow_burst_destroy(burst);
+    return -ENOMEM;
+  }
+  for (unsigned i = 0; i < COFLOW_BURST; i++) {
+    burst->messages[i].msg_hdr.msg_iov = &burst->vectors[i];
+    burst->messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  return 0;
+}
+
+void coflow_burst_destroy(struct coflow_burst *burst) {
+  free(burst->messages);
+  free(burst->vectors);
+  free(burst->controls);
+  memset(burst, 0, sizeof *burst);
+}
+
+static uint64_t vlan_tag(struct msghdr *message) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+    if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA ||
+        c->cmsg_len < CMSG_LEN(sizeof(struct tpacket_auxdata)))
+      continue;
+    struct tpacket_auxdata aux;
+    memcpy(&aux, CMSG_DATA(c), sizeof aux);
+    if (!(aux.tp_status & TP_STATUS_VLAN_VALID)) return 0;
+    uint32_t tpid = aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : 0x8100;
+    return UINT64_C(1) << 63 | (uint64_t)tpid << 16 | aux.tp_vlan_tci;
+  }
+  return 0;
+}
+
+int coflow_packet_receive(int fd, struct coflow_burst *burst, unsigned count, uint32_t *lengths, uint64_t *tags) {
+  if (count > COFLOW_BURST) count = COFLOW_BURST;
+  for (unsigned i = 0; i < count; i++) {
+    struct msghdr *message = &burst->messages[i].msg_hdr;
+    message->msg_control = burst->controls + i * CONTROL_BYTES;
+    message->msg_controllen = CONTROL_BYTES;
+    message->msg_flags = 0;
+  }
+  int received = recvmmsg(fd, burst->messages, count, MSG_DONTWAIT | MSG_TRUNC, NULL);
+  if (received < 0) return -errno;
+  for (int i = 0; i < received; i++) {
+    struct msghdr *message = &burst->messages[i].msg_hdr;
+    lengths[i] = message->msg_flags & MSG_TRUNC ? UINT32_MAX : burst->messages[i].msg_len;
+    tags[i] = message->msg_controllen ? vlan_tag(message) : 0;
+  }
+  return received;
+}
+
+int coflow_packet_send(int fd, struct coflow_burst *burst, unsigned count) {
+  if (count > COFLOW_BURST) count = COFLOW_BURST;
+  for (unsigned i = 0; i < count; i++) {
+    struct msghdr *message = &burst->messages[i].msg_hdr;
+    message->msg_control = NULL;
+    message->msg_controllen = 0;
+    message->msg_flags = 0;
+  }
+  int sent = sendmmsg(fd, burst->messages, count, MSG_DONTWAIT);
+  return sent < 0 ? -errno : sent;
+}
+
+static int epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t token) {
+  struct epoll_event event = {.events = events, .data.u64 = token};
+  return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
+}
+int coflow_epoll_add(int epoll, int fd, uint32_t events, uint64_t token) {
+  return epoll_control(epoll, EPOLL_CTL_ADD, fd, events, token);
+}
+int coflow_epoll_modify(int epoll, int fd, uint32_t events, uint64_t token) {
+  return epoll_control(epoll, EPOLL_CTL_MOD, fd, events, token);
+}
+int coflow_epoll_remove(int epoll, int fd) { return epoll_control(epoll, EPOLL_CTL_DEL, fd, 0, 0); }
+
+int coflow_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int count, int timeout_milliseconds) {
+  struct epoll_event found[COFLOW_BURST];
+  if (count > COFLOW_BURST) count = COFLOW_BURST;
+  int n = epoll_wait(epoll, found, count, timeout_milliseconds);
+  if (n < 0) return -errno;
+  for (int i = 0; i < n; i++) {
+    tokens[i] = found[i].data.u64;
+    events[i] = found[i].events;
+  }
+  return n;
+}
+
+long coflow_read(int fd, void *bytes, unsigned long count) {
+  long n = read(fd, bytes, count);
+  return n < 0 ? -errno : n;
+}
+
+long coflow_write(int fd, const void *bytes, unsigned long count) {
+  long n = write(fd, bytes, count);
+  return n < 0 ? -errno : n;
+}
+
+int coflow_thread_setup(const char *name, int cpu) {
+  pthread_setname_np(pthread_self(), name);
+  if (cpu < 0) return 0;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET((unsigned)cpu, &set);
+  return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}

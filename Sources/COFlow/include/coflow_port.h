@@ -1,0 +1,55 @@
+// System calls of the ports that Swift can't spell: tap ioctls, packet sockets with control messages.
+// Every function returns 0 or a count on success and a negative errno on failure; none allocates.
+#ifndef COFLOW_PORT_H
+#define COFLOW_PORT_H
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/// Bytes of struct virtio_net_hdr in front of every frame, on taps and packet sockets alike.
+#define COFLOW_VNET_HEADER_BYTES 10
+/// Frames per call of the packet-socket functions.
+#define COFLOW_BURST 64
+
+/// Opens a tap in the calling thread's network namespace: creates it or attaches to an existing one.
+/// `name` (IFNAMSIZ bytes) may hold a pattern and receives the device's name. owner/group: -1 leaves them.
+int coflow_tap_open(char *name, int owner, int group);
+/// Asks for every offload that the kernel has. Returns 1 with USO, 0 without.
+int coflow_tap_offloads(int fd);
+/// The name of the device behind a tap descriptor; -EBADFD when the device is gone.
+int coflow_tap_name(int fd, char *name);
+/// A descriptor of the namespace where the tap's device is now (it may have been moved); Linux 5.11.
+int coflow_tap_namespace(int fd);
+
+/// A bound packet socket on an interface, with virtio header, auxdata, no echo of its own frames.
+int coflow_packet_open(int interface_index);
+
+/// Room for one call of recvmmsg/sendmmsg.
+struct coflow_burst {
+  struct mmsghdr *messages;
+  struct iovec *vectors;
+  uint8_t *controls;
+};
+int coflow_burst_create(struct coflow_burst *burst);
+void coflow_burst_destroy(struct coflow_burst *burst);
+
+/// Receives up to `count` frames; vectors[i] tells where each goes (header first).
+/// lengths[i] gets the bytes received, or UINT32_MAX if truncated; tags[i] = TPID << 16 | TCI with bit 63 set where
+/// the kernel had taken a VLAN tag off.
+int coflow_packet_receive(int fd, struct coflow_burst *burst, unsigned count, uint32_t *lengths, uint64_t *tags);
+/// Sends `count` frames of vectors[]; returns how many were sent, or the error of the first.
+int coflow_packet_send(int fd, struct coflow_burst *burst, unsigned count);
+
+/// epoll without the union that Swift imports badly.
+int coflow_epoll_add(int epoll, int fd, uint32_t events, uint64_t token);
+int coflow_epoll_modify(int epoll, int fd, uint32_t events, uint64_t token);
+int coflow_epoll_remove(int epoll, int fd);
+int coflow_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int count, int timeout_milliseconds);
+
+/// Reads or writes one frame without blocking (RWF_NOWAIT where the file has it, else O_NONBLOCK).
+long coflow_read(int fd, void *bytes, unsigned long count);
+long coflow_write(int fd, const void *bytes, unsigned long count);
+
+/// Pins the calling thread to one CPU and names it.
+int coflow_thread_setup(const char *name, int cpu);
+#endif

@@ -42,7 +42,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "OVSDB",
-      dependencies: nio + [logging, .product(name: "DequeModule", package: "swift-collections")],
+      dependencies: nio + [
+        logging, .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "HashTreeCollections", package: "swift-collections"),
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "vswitchd",

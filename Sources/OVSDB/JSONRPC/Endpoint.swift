@@ -1,0 +1,43 @@
+// Where a server listens or a client connects, in Open vSwitch's notation.
+
+/// A `unix:PATH` or `tcp:HOST:PORT`.
+package enum Endpoint: Sendable, Equatable, CustomStringConvertible {
+  case unix(path: String)
+  case tcp(host: String, port: Int)
+
+  /// Parses `unix:PATH`, `tcp:HOST:PORT` or `tcp:HOST` (port 6640); an IPv6 host stands in brackets.
+  /// Nil for anything else.
+  package init?(_ text: String) {
+    if text.hasPrefix("unix:"), text.utf8.count > 5 {
+      self = .unix(path: String(text.dropFirst(5)))
+    } else if text.hasPrefix("tcp:") {
+      var host = String(text.dropFirst(4))
+      var port = 6640
+      if host.hasPrefix("["), let close = host.firstIndex(of: "]") {
+        let rest = host[host.index(after: close)...]
+        if rest.hasPrefix(":") {
+          guard let number = Int(rest.dropFirst()) else { return nil }
+          port = number
+        } else if !rest.isEmpty {
+          return nil
+        }
+        host = String(host[host.index(after: host.startIndex)..<close])
+      } else if let colon = host.lastIndex(of: ":") {
+        guard let number = Int(host[host.index(after: colon)...]) else { return nil }
+        port = number
+        host = String(host[..<colon])
+      }
+      guard (1...65535).contains(port), !host.isEmpty else { return nil }
+      self = .tcp(host: host, port: port)
+    } else {
+      return nil
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .unix(let path): "unix:\(path)"
+    case .tcp(let host, let port): host.contains(":") ? "tcp:[\(host)]:\(port)" : "tcp:\(host):\(port)"
+    }
+  }
+}

@@ -1,0 +1,43 @@
+// Open_vSwitch schema 8.3.1, see DatabaseSchema+OpenVSwitch.swift. Interfaces: the devices behind ports, what was asked of them and what they are doing.
+
+extension OpenVSwitchSchema {
+  static let interface = TableSchema(
+    "Interface", indexes: [["name"]],
+    columns: [
+      .init("name", .string, mutable: false),
+      .init("type", .string),
+      .init("options", .stringMap),
+      .init("ingress_policing_rate", .one(.integer(0...))),
+      .init("ingress_policing_burst", .one(.integer(0...))),
+      .init("ingress_policing_kpkts_rate", .one(.integer(0...))),
+      .init("ingress_policing_kpkts_burst", .one(.integer(0...))),
+      .init("mac_in_use", .optional(.string), ephemeral: true),
+      .init("mac", .optional(.string)),
+      .init("ifindex", .optional(.integer(0...4_294_967_295)), ephemeral: true),
+      .init("external_ids", .stringMap),
+      .init("ofport", .optional(.integer)),
+      .init("ofport_request", .optional(.integer(1...65279))),
+      .init("bfd", .stringMap),
+      .init("bfd_status", .stringMap, ephemeral: true),
+      .init("cfm_mpid", .optional(.integer)),
+      .init("cfm_remote_mpids", .set(.integer), ephemeral: true),
+      .init("cfm_flap_count", .optional(.integer)),
+      .init("cfm_fault", .optional(.boolean), ephemeral: true),
+      .init("cfm_fault_status", .set(.string), ephemeral: true),
+      .init("cfm_remote_opstate", .optional(.choice("up", "down")), ephemeral: true),
+      .init("cfm_health", .optional(.integer(0...100)), ephemeral: true),
+      .init("lacp_current", .optional(.boolean), ephemeral: true),
+      .init("lldp", .stringMap),
+      .init("other_config", .stringMap),
+      .init("statistics", .map(.string, .integer), ephemeral: true),
+      .init("status", .stringMap, ephemeral: true),
+      .init("admin_state", .optional(.choice("up", "down")), ephemeral: true),
+      .init("link_state", .optional(.choice("up", "down")), ephemeral: true),
+      .init("link_resets", .optional(.integer), ephemeral: true),
+      .init("link_speed", .optional(.integer), ephemeral: true),
+      .init("duplex", .optional(.choice("half", "full")), ephemeral: true),
+      .init("mtu", .optional(.integer), ephemeral: true),
+      .init("mtu_request", .optional(.integer(1...))),
+      .init("error", .optional(.string)),
+    ])
+}

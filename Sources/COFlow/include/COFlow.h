@@ -2,4 +2,6 @@
 #ifndef COFLOW_H
 #define COFLOW_H
 #include "coflow_port.h"
+#include <stdint.h>
+#include "coflow_link.h"
 #endif

@@ -1,93 +1,289 @@
 // The datapath as the control world sees it: one object that is brought to a desired state and asked for its state.
 // Thread-safe; calls take milliseconds (ports are opened, a grace period is waited for), so call it from control code.
 
+import Synchronization
 import VSwitchCore
-
-/// How a datapath starts.
-package struct DatapathOptions: Sendable {
-  /// The CPU that the worker is pinned to; nil lets the scheduler choose.
-  package var workerCPU: Int?
-  /// Use epoll even where io_uring works (tests; also environment VSWITCH_NO_IO_URING=1).
-  package var avoidIOUring = false
-  /// Where pcap ports may read and write their files.
-  package var captureDirectory = "/var/lib/vswitch/pcap"
-
-  package init() {}
-}
-
-/// What became of one configured port.
-package struct PortState: Equatable, Sendable {
-  package var bridge: String
-  package var name: String
-  /// OpenFlow port number; 65534 for the bridge's own port; nil while it could not be opened.
-  package var portNumber: UInt16?
-  /// Why the port does not work, in Open vSwitch's words where it has any
-  /// ("could not open network device x (No such device)").
-  package var error: ConfigError?
-  package var interfaceIndex: Int?
-  package var hardwareAddress: MACAddress?
-  package var mtu: Int?
-  package var isAdminUp: Bool?
-  package var isLinkUp: Bool?
-  /// Bits per second.
-  package var linkSpeed: Int?
-  package var isFullDuplex: Bool?
-  package var linkResets = 0
-  /// driver_name, driver_version, firmware_version, and ours: `io_engine` (io_uring, epoll), `netns`.
-  package var status: [String: String] = [:]
-}
-
-/// One learned or static address of a bridge.
-package struct MACTableEntry: Equatable, Sendable {
-  package var vlan: UInt16
-  package var address: MACAddress
-  package var port: String
-  /// OpenFlow port number.
-  package var portNumber: UInt16
-  /// Seconds since a frame from there was seen; nil for static entries.
-  package var ageSeconds: Int?
-}
-
-/// Something happened that may change a port's state or mend its error.
-package enum DatapathEvent: Equatable, Sendable {
-  /// A link appeared, vanished or changed: call `apply` again to retry, `portStates` to see.
-  case linkChanged(name: String)
-}
 
 /// The running datapath.
 package final class Datapath: Sendable {
   /// What a port or link did that control code may want to act on. One consumer.
   package let events: AsyncStream<DatapathEvent>
   private let eventSource: AsyncStream<DatapathEvent>.Continuation
+  private let opener: PortOpener
+  private let worker: WorkerThread
+  private let state = Mutex(ControlState())
+  /// Keys the MAC tables' hash.
+  private let seed: UInt64
 
   /// Starts the worker; no ports yet.
   package init(_ options: DatapathOptions) throws(ConfigError) {
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
+    opener = PortOpener(captureDirectory: options.captureDirectory)
+    var random = SystemRandomNumberGenerator()
+    seed = random.next()
+    worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
   }
+
+  /// How packets are read and written: "io_uring" or "epoll".
+  package var engineName: String { worker.engineName }
+
+  /// Ends the worker and closes every port. Nothing else may be called afterwards.
+  package func shutdown() {
+    state.withLock { state in
+      worker.stop()
+      for bridge in state.bridges.values { bridge.macTable.deallocate() }
+      state = ControlState()
+    }
+    eventSource.finish()
+  }
+
+  // MARK: desired state
 
   /// Brings the ports and bridges to `config` and returns when the worker forwards by it. Ports that fail are
   /// reported, the others work; failed ones are tried again by every call.
-  package func apply(_ config: SwitchConfig) -> [PortState] { [] }
+  package func apply(_ config: SwitchConfig) -> [PortState] {
+    state.withLock { state in
+      let change = Change(from: state, to: config)
+      state.config = config
+      updateBridges(&state, config)
+      // First out of the tables, then out of the worker: it never forwards to a port that is gone.
+      let closing = change.closing.compactMap { key in state.ports.removeValue(forKey: key) }
+      if !closing.isEmpty { publish(&state) }
+      for port in closing {
+        close(port, &state)
+        if change.reopening.contains(PortKey(bridge: port.bridge, name: port.config.name)) {
+          state.linkResets[PortKey(bridge: port.bridge, name: port.config.name), default: 0] += 1
+        }
+      }
+      state.failures = [:]
+      var opened: [PortIO] = []
+      for (bridge, port) in change.wanted {
+        let key = PortKey(bridge: bridge, name: port.name)
+        if state.ports[key] != nil {
+          update(key, port, &state)
+        } else {
+          do throws(ConfigError) {
+            if let io = try open(key, port, &state) { opened.append(io) }
+          } catch { state.failures[key] = error }
+        }
+      }
+      publish(&state)
+      removeBridges(&state, config)
+      let ports = Handover(opened)
+      let busyPoll = config.busyPoll
+      worker.mailbox.perform { worker in
+        for port in ports.take() { worker.add(port) }
+        worker.busyPoll = busyPoll
+      }
+      return states(state)
+    }
+  }
 
   /// The state of every configured port now (link state read from the system).
-  package func portStates() -> [PortState] { [] }
+  package func portStates() -> [PortState] { state.withLock { states($0) } }
+
+  private func open(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) throws(ConfigError) -> PortIO? {
+    let slot = try state.takeSlot()
+    do throws(ConfigError) {
+      let opened = try opener.open(port, slot: slot)
+      var entry = OpenPort(
+        bridge: key.bridge, config: port, slot: slot, portNumber: state.portNumber(for: port, in: key.bridge))
+      entry.tapDescriptor = opened.tapDescriptor
+      entry.interfaceIndex = opened.interfaceIndex
+      worker.mailbox.perform { $0.open(slot: slot) }
+      state.ports[key] = entry
+      if let problem = entry.adjustLink() { state.failures[key] = problem }
+      return opened.io
+    } catch {
+      state.releaseSlot(slot)
+      throw error
+    }
+  }
+
+  /// Takes over what can change while a port is open.
+  private func update(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) {
+    guard var entry = state.ports[key] else { return }
+    let old = entry.config
+    entry.config = port
+    if let wish = port.interface.portNumberRequest, wish != entry.portNumber {
+      state.ports[key] = nil
+      entry.portNumber = state.portNumber(for: port, in: key.bridge)
+    }
+    state.ports[key] = entry
+    if old.vlan != port.vlan, let bridge = state.bridges[key.bridge] {
+      // What was learned under other rules may be where it must not be reached any more.
+      let slot = entry.slot
+      worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
+    }
+    if old.interface != port.interface, let problem = entry.adjustLink() { state.failures[key] = problem }
+  }
+
+  private func close(_ port: OpenPort, _ state: inout ControlState) {
+    let slot = port.slot
+    let table = state.bridges[port.bridge]?.macTable
+    worker.mailbox.perform { worker in
+      worker.remove(slot: slot)
+      _ = table?.flush(port: slot, includingStatic: true, now: worker.now)
+    }
+    state.releaseSlot(slot)
+  }
+
+  private func updateBridges(_ state: inout ControlState, _ config: SwitchConfig) {
+    for wanted in config.bridges {
+      if let known = state.bridges[wanted.name] {
+        state.bridges[wanted.name]?.config = wanted
+        if known.config.macTableLimit != wanted.macTableLimit {
+          // A new table starts empty; flooding finds the stations again.
+          let old = known.macTable
+          state.bridges[wanted.name]?.macTable = makeTable(wanted)
+          publish(&state)
+          old.deallocate()
+        } else if known.config.macAgeingSeconds != wanted.macAgeingSeconds {
+          let seconds = wanted.macAgeingSeconds
+          worker.mailbox.perform { _ in known.macTable.setAgeing(seconds: seconds) }
+        }
+      } else {
+        state.bridges[wanted.name] = BridgeState(config: wanted, macTable: makeTable(wanted))
+      }
+    }
+  }
+
+  private func makeTable(_ bridge: BridgeConfig) -> MACTable {
+    MACTable(
+      limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: Burst.portLimit, seed: seed)
+  }
+
+  private func removeBridges(_ state: inout ControlState, _ config: SwitchConfig) {
+    let wanted = Set(config.bridges.map(\.name))
+    let gone = state.bridges.filter { !wanted.contains($0.key) }
+    guard !gone.isEmpty else { return }
+    for name in gone.keys { state.bridges[name] = nil }
+    publish(&state)
+    for bridge in gone.values { bridge.macTable.deallocate() }
+  }
+
+  /// Makes the worker forward by the state as it is and frees the tables before.
+  private func publish(_ state: inout ControlState) {
+    let tables = state.makeTables()
+    worker.mailbox.publish(tables)
+    worker.mailbox.waitForGracePeriod()
+    state.tables = tables
+  }
+
+  private func states(_ state: ControlState) -> [PortState] {
+    state.config.bridges.flatMap { bridge in
+      bridge.ports.map { port in
+        let key = PortKey(bridge: bridge.name, name: port.name)
+        var result = PortState(bridge: bridge.name, name: port.name)
+        result.error = state.failures[key]
+        result.linkResets = state.linkResets[key] ?? 0
+        if let entry = state.ports[key] {
+          result.portNumber = entry.portNumber
+          entry.describe(&result, engine: worker.engineName)
+        }
+        return result
+      }
+    }
+  }
+
+  // MARK: counters and MAC tables
 
   /// Counters of every open port by bridge and port name, all taken at one moment between two bursts.
-  package func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] { [] }
+  package func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] {
+    state.withLock { state in
+      let ports = state.ports.values.sorted { ($0.bridge, $0.portNumber) < ($1.bridge, $1.portNumber) }
+      let slots = ports.map(\.slot)
+      let counters = worker.mailbox.perform { worker in
+        slots.map { unsafe worker.burst.counters[Int($0)].values }
+      }
+      return zip(ports, counters).map { ($0.bridge, $0.config.name, $0.portNumber, $1) }
+    }
+  }
 
   /// The MAC table of a bridge, nil if there is no such bridge.
-  package func macTable(bridge: String) -> [MACTableEntry]? { nil }
+  package func macTable(bridge: String) -> [MACTableEntry]? {
+    state.withLock { state in
+      guard let table = state.bridges[bridge]?.macTable else { return nil }
+      var ports: [UInt16: (String, UInt16)] = [:]
+      for port in state.ports.values where port.bridge == bridge {
+        ports[port.slot] = (port.config.name, port.portNumber)
+      }
+      let rows = worker.mailbox.perform { worker in
+        var rows: [(vlan: UInt16, address: UInt64, port: UInt16, age: UInt32?)] = []
+        table.forEach(now: worker.now) { rows.append(($0, $1, $2, $3)) }
+        return rows
+      }
+      return rows.compactMap { row in
+        ports[row.port].map { port in
+          MACTableEntry(
+            vlan: row.vlan, address: MACAddress(bits: row.address), port: port.0, portNumber: port.1,
+            ageSeconds: row.age.map { Int($0) })
+        }
+      }
+      .sorted { ($0.portNumber, $0.vlan, $0.address) < ($1.portNumber, $1.vlan, $1.address) }
+    }
+  }
 
   /// Removes learned entries (static ones stay); of one VLAN or port if given.
   /// - Returns: how many were removed.
-  package func flushMACTable(bridge: String, vlan: UInt16? = nil, port: String? = nil) throws(ConfigError) -> Int { 0 }
+  package func flushMACTable(bridge: String, vlan: UInt16? = nil, port: String? = nil) throws(ConfigError) -> Int {
+    try withTable(bridge, port: port) { table, slot, now in table.flush(vlan: vlan, port: slot, now: now) }
+  }
 
   /// Adds a static entry, replacing any entry of that address and VLAN.
-  package func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {}
+  package func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {
+    guard !address.isMulticast else {
+      throw ConfigError(cause: "\(address) is a multicast address", remedy: "give the address of one station")
+    }
+    let added = try withTable(bridge, port: port) { table, slot, now in
+      table.addStatic(vlan: vlan, address: address.bits, port: slot ?? 0, now: now)
+    }
+    guard added else {
+      throw ConfigError(
+        cause: "the MAC table of \(bridge) is full of static entries",
+        remedy: "raise other_config:mac-table-size, or remove one with `vsctl fdb del`")
+    }
+  }
 
   /// Removes an entry, static or learned; throws if there is none.
-  package func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {}
+  package func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {
+    let removed = try withTable(bridge, port: nil) { table, _, now in
+      table.remove(vlan: vlan, address: address.bits, now: now)
+    }
+    guard removed else {
+      throw ConfigError(
+        cause: "\(bridge) has no entry for \(address) in VLAN \(vlan)", remedy: "see `vsctl fdb show \(bridge)`")
+    }
+  }
 
-  /// Ends the worker and closes every port.
-  package func shutdown() {}
+  private func withTable<R: Sendable>(
+    _ bridge: String, port: String?, _ body: @escaping @Sendable (MACTable, UInt16?, UInt32) -> R
+  ) throws(ConfigError) -> R {
+    let result: Result<R, ConfigError> = state.withLock { state in
+      guard let table = state.bridges[bridge]?.macTable else {
+        return .failure(ConfigError(cause: "no bridge named \(bridge)", remedy: "see `vsctl list-br`"))
+      }
+      var slot: UInt16?
+      if let port {
+        slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot
+        if slot == nil {
+          return .failure(
+            ConfigError(cause: "no working port \(port) on \(bridge)", remedy: "see `vsctl list-ports \(bridge)`"))
+        }
+      }
+      let exit = slot
+      return .success(worker.mailbox.perform { worker in body(table, exit, worker.now) })
+    }
+    return try result.get()
+  }
+}
+
+/// Ports on their way to the worker: made by control code, used by the worker only.
+private final class Handover: @unchecked Sendable {
+  private var ports: [PortIO]
+  init(_ ports: [PortIO]) { self.ports = ports }
+  func take() -> [PortIO] {
+    defer { ports = [] }
+    return ports
+  }
 }

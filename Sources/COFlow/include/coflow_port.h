@@ -3,6 +3,8 @@
 #ifndef COFLOW_PORT_H
 #define COFLOW_PORT_H
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 

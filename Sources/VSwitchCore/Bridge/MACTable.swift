@@ -9,8 +9,8 @@
 
 import Glibc
 
-/// Handle of a MAC table: copies name the same table.
-@safe public struct MACTable {
+/// Handle of a MAC table: copies name the same table. The handle may go anywhere; only the owner may use it.
+@safe public struct MACTable: @unchecked Sendable {
   /// A station as the table knows it.
   public struct Entry {
     /// VLAN << 48 | address.

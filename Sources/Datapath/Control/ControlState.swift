@@ -1,0 +1,90 @@
+// What control code keeps of the datapath between two calls: open ports, their slots, the bridges' MAC tables, the
+// published forwarding tables. Thread: whoever holds the lock of `Datapath`.
+
+import VSwitchCore
+
+/// One bridge that exists.
+struct BridgeState {
+  var config: BridgeConfig
+  var macTable: MACTable
+}
+
+/// The datapath's state behind its lock.
+struct ControlState {
+  var config = SwitchConfig()
+  var ports: [PortKey: OpenPort] = [:]
+  /// Why configured ports could not be opened.
+  var failures: [PortKey: ConfigError] = [:]
+  var bridges: [String: BridgeState] = [:]
+  var tables: ForwardingTables?
+  /// Times that a port's device came back, by port.
+  var linkResets: [PortKey: Int] = [:]
+  private var slotsInUse: Set<UInt16> = []
+
+  /// A slot that no port has.
+  mutating func takeSlot() throws(ConfigError) -> UInt16 {
+    for slot in 0..<UInt16(Burst.portLimit) where !slotsInUse.contains(slot) {
+      slotsInUse.insert(slot)
+      return slot
+    }
+    throw ConfigError(cause: "the switch has \(Burst.portLimit) ports already", remedy: "delete a port first")
+  }
+
+  mutating func releaseSlot(_ slot: UInt16) { slotsInUse.remove(slot) }
+
+  /// An OpenFlow port number that no port of the bridge has: the one asked for if free.
+  func portNumber(for port: PortConfig, in bridge: String) -> UInt16 {
+    if port.name == bridge { return 65534 }
+    let used = Set(ports.filter { $0.key.bridge == bridge }.map(\.value.portNumber))
+    if let wish = port.interface.portNumberRequest, !used.contains(wish) { return wish }
+    for number in UInt16(1)..<65280 where !used.contains(number) { return number }
+    return 65279
+  }
+
+  /// The forwarding tables for what is open now.
+  func makeTables() -> ForwardingTables {
+    let slotCount = Int(slotsInUse.max().map { $0 + 1 } ?? 0)
+    var entries = Array(repeating: ForwardingPort(), count: slotCount)
+    var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
+    let peers = patchPeers()
+    for (index, name) in bridges.keys.sorted().enumerated() {
+      guard let bridge = bridges[name] else { continue }
+      var members: [UInt16] = []
+      for (key, port) in ports where key.bridge == name {
+        let slot = Int(port.slot)
+        if port.config.interface.kind == .patch {
+          guard let peer = peers[key] else { continue }
+          entries[slot].patchPeer = peer
+        }
+        entries[slot].bridge = UInt16(index)
+        entries[slot].isProtected = port.config.isProtected
+        entries[slot].forwardsReservedMulticast = port.config.forwardReservedMulticast
+        entries[slot].vlan = VLANPolicy(port.config.vlan)
+        members.append(port.slot)
+      }
+      bridgeEntries.append(
+        (
+          ForwardingBridge(
+            macTable: bridge.macTable, firstMember: 0, memberCount: 0,
+            forwardsReservedMulticast: bridge.config.forwardReservedMulticast,
+            hasFloodVLANs: !bridge.config.floodVLANs.isEmpty, floodVLANs: VLANSet(bridge.config.floodVLANs)),
+          members.sorted()
+        ))
+    }
+    return ForwardingTables(ports: entries, bridges: bridgeEntries)
+  }
+
+  /// The slot at the other end of each patch port whose peer is a patch port that names it.
+  private func patchPeers() -> [PortKey: UInt16] {
+    let patches = ports.filter { $0.value.config.interface.kind == .patch }
+    var peers: [PortKey: UInt16] = [:]
+    for (key, port) in patches {
+      let wanted = port.config.interface.options["peer"]
+      let peer = patches.first {
+        $0.key.name == wanted && $0.value.config.interface.options["peer"] == key.name && $0.key != key
+      }
+      if let peer { peers[key] = peer.value.slot }
+    }
+    return peers
+  }
+}

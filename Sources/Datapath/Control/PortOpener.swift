@@ -1,0 +1,129 @@
+// Opens what a configured interface asks for. Thread: control code. Errors are in Open vSwitch's words where it has any.
+
+import COFlow
+import Glibc
+import VSwitchCore
+
+/// What opening gave: the port for the worker (nil for patch ports, which need none) and control's notes.
+struct OpenedPort {
+  var io: PortIO?
+  var tapDescriptor: Int32 = -1
+  var interfaceIndex: Int?
+}
+
+/// Opens ports.
+struct PortOpener {
+  let captureDirectory: String
+
+  /// Opens an interface into a slot.
+  func open(_ config: PortConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+    switch config.interface.kind {
+    case .tap, .internal: return try openTap(config.interface, slot: slot)
+    case .system: return try openSystem(config.interface, slot: slot)
+    case .patch:
+      guard let peer = config.interface.options["peer"], !peer.isEmpty else {
+        throw ConfigError(
+          cause: "\(config.interface.name): patch type requires valid 'peer' argument",
+          remedy: "set options:peer to the name of the patch port at the other bridge")
+      }
+      guard peer != config.interface.name else {
+        throw ConfigError(
+          cause: "\(config.interface.name): patch peer must not be self",
+          remedy: "set options:peer to the name of the patch port at the other bridge")
+      }
+      return OpenedPort()
+    case .pcap: return try openPcap(config.interface, slot: slot)
+    }
+  }
+
+  // MARK: tap
+
+  private func openTap(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+    let owner = try account(interface, "owner") { name in unsafe getpwnam(name).map { unsafe Int32(bitPattern: $0.pointee.pw_uid) } }
+    let group = try account(interface, "group") { name in unsafe getgrnam(name).map { unsafe Int32(bitPattern: $0.pointee.gr_gid) } }
+    let name = interface.name
+    let namespace = interface.options["netns"].map { NetworkNamespace.named($0) } ?? .own
+    let descriptor: Int32
+    do throws(LinkError) {
+      descriptor = try withNetworkNamespace(namespace) { openTapDevice(name, owner: owner, group: group) }
+    } catch { throw error.configError }
+    guard descriptor >= 0 else { throw tapError(name, -descriptor, namespace) }
+    let features = coflow_tap_offloads(descriptor)
+    guard features >= 0 else {
+      close(descriptor)
+      throw ConfigError(
+        cause: "tap \(name) has no offloads (\(systemText(-features)))", remedy: "use Linux 6.1 or later")
+    }
+    var capabilities: OffloadCapabilities = [.checksum, .tso4, .tso6, .tsoECN]
+    if features == 1 { capabilities.formUnion([.uso4, .uso6]) }
+    let io = TapPort(slot: slot, descriptor: descriptor, capabilities: capabilities)
+    return OpenedPort(io: io, tapDescriptor: descriptor)
+  }
+
+  private func account(
+    _ interface: InterfaceConfig, _ key: String, _ lookUp: (String) -> Int32?
+  ) throws(ConfigError) -> Int32 {
+    guard let text = interface.options[key] else { return -1 }
+    guard let id = Int32(text) ?? lookUp(text), id >= 0 else {
+      throw ConfigError(
+        cause: "\(interface.name): there is no \(key == "owner" ? "user" : "group") \(text)",
+        remedy: "set options:\(key) to a name or number that exists")
+    }
+    return id
+  }
+
+  private func tapError(_ name: String, _ error: Int32, _ namespace: NetworkNamespace) -> ConfigError {
+    let remedy =
+      switch error {
+      case EBUSY: "another program has the tap: end it, or choose another name"
+      case EINVAL: "a link of that name exists and is no tap: use type=system, or choose another name"
+      case EPERM, EACCES: "run the switch with CAP_NET_ADMIN"
+      case ENOENT: "load the kernel's tun module (modprobe tun)"
+      default: "look at the link with `ip link show \(name)`"
+      }
+    return ConfigError(cause: "could not open network device \(name) (\(systemText(error)))", remedy: remedy)
+  }
+
+  // MARK: system
+
+  private func openSystem(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+    let link: Link
+    do throws(LinkError) {
+      link = try LinkService().link(named: interface.name)
+    } catch {
+      guard error.code == .noSuchLink else { throw error.configError }
+      throw ConfigError(
+        cause: "could not open network device \(interface.name) (No such device)",
+        remedy: "create the device, or set type=tap to have the switch make one")
+    }
+    // libvirt and mininet name an existing tap without a type: a packet socket would only see the wrong end of it.
+    if link.kind == "tun" { return try openTap(interface, slot: slot) }
+    let descriptor = coflow_packet_open(Int32(truncatingIfNeeded: link.index))
+    guard descriptor >= 0 else {
+      throw ConfigError(
+        cause: "could not open network device \(interface.name) (\(systemText(-descriptor)))",
+        remedy: -descriptor == EPERM ? "run the switch with CAP_NET_RAW" : "check that it is an Ethernet link")
+    }
+    let io = SystemPort(
+      slot: slot, descriptor: descriptor, capabilities: [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6])
+    return OpenedPort(io: io, interfaceIndex: link.index)
+  }
+
+  // MARK: pcap
+
+  private func openPcap(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+    throw ConfigError(cause: "\(interface.name): pcap ports are not built in", remedy: "use another type")
+  }
+}
+
+/// Opens a tap in the calling thread's namespace.
+/// - Returns: a descriptor or a negative errno.
+private func openTapDevice(_ name: String, owner: Int32, group: Int32) -> Int32 {
+  unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IFNAMSIZ) + 1) { buffer in
+    unsafe buffer.initialize(repeating: 0)
+    for (position, byte) in name.utf8.prefix(Int(IFNAMSIZ) - 1).enumerated() {
+      unsafe buffer[position] = CChar(bitPattern: byte)
+    }
+    return unsafe coflow_tap_open(buffer.baseAddress, owner, group)
+  }
+}

@@ -1,0 +1,122 @@
+// The real forwarding path without threads, devices or system calls: tests and benchmarks put frames in and take
+// frames out, and say what time it is. All ports but patch ports are memory ports.
+//
+// Thread: one, the caller's.
+
+import VSwitchCore
+
+/// A worker that is stepped by hand.
+package final class DatapathHarness {
+  /// What left through a port.
+  package struct Output: Equatable {
+    package var bridge: String
+    package var port: String
+    package var frame: [UInt8]
+    package var offload: OffloadMetadata
+  }
+
+  /// Seconds; set by the caller.
+  package var now: UInt32 {
+    get { time.seconds }
+    set { time.seconds = newValue }
+  }
+
+  private final class Time { var seconds: UInt32 = 1000 }
+  private let time = Time()
+  private let worker: Worker
+  private var state = ControlState()
+  private var memoryPorts: [PortKey: MemoryPort] = [:]
+
+  /// Builds the switch of `config`.
+  /// - Parameters:
+  ///   - capabilities: what the ports accept, by port name; absent ports accept everything.
+  ///   - packetCount: size of the packet pool.
+  ///   - seed: keys the MAC tables' hash.
+  package init(
+    _ config: SwitchConfig, capabilities: [String: OffloadCapabilities] = [:], packetCount: Int = 1024,
+    seed: UInt64 = 1
+  ) throws(ConfigError) {
+    let time = time
+    worker = try Worker(
+      engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds })
+    state.config = config
+    for bridge in config.bridges {
+      state.bridges[bridge.name] = BridgeState(
+        config: bridge,
+        macTable: MACTable(
+          limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: 64, seed: seed))
+      for port in bridge.ports {
+        let key = PortKey(bridge: bridge.name, name: port.name)
+        let slot = try state.takeSlot()
+        state.ports[key] = OpenPort(
+          bridge: bridge.name, config: port, slot: slot, portNumber: state.portNumber(for: port, in: bridge.name))
+        worker.open(slot: slot)
+        guard port.interface.kind != .patch else { continue }
+        let all: OffloadCapabilities = [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6]
+        let memory = MemoryPort(slot: slot, capabilities: capabilities[port.name] ?? all)
+        memoryPorts[key] = memory
+        worker.add(memory)
+      }
+    }
+    let tables = state.makeTables()
+    state.tables = tables
+    worker.mailbox.publish(tables)
+  }
+
+  deinit { for bridge in state.bridges.values { bridge.macTable.deallocate() } }
+
+  /// Lets one frame come in at a port and returns everything that leaves, by bridge and port.
+  package func receive(
+    bridge: String, port: String, frame: [UInt8], offload: OffloadMetadata = OffloadMetadata()
+  ) -> [Output] {
+    memoryPorts[PortKey(bridge: bridge, name: port)]?.incoming.append((frame, offload))
+    worker.round(maySleep: false)
+    worker.round(maySleep: false)
+    var outputs: [Output] = []
+    for (key, port) in memoryPorts.sorted(by: { ($0.key.bridge, $0.key.name) < ($1.key.bridge, $1.key.name) }) {
+      for sent in port.outgoing {
+        outputs.append(Output(bridge: key.bridge, port: key.name, frame: sent.frame, offload: sent.offload))
+      }
+      port.outgoing.removeAll()
+    }
+    return outputs
+  }
+
+  /// A port's counters.
+  package func counters(bridge: String, port: String) -> PortCounters {
+    guard let slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot else { return PortCounters() }
+    return unsafe worker.burst.counters[Int(slot)].values
+  }
+
+  /// Stations that a bridge knows now: VLAN, address, port.
+  package func stations(bridge: String) -> [(vlan: UInt16, address: MACAddress, port: String)] {
+    guard let table = state.bridges[bridge]?.macTable else { return [] }
+    let names = Dictionary(uniqueKeysWithValues: state.ports.values.map { ($0.slot, $0.config.name) })
+    var stations: [(vlan: UInt16, address: MACAddress, port: String)] = []
+    table.forEach(now: now) { vlan, address, port, _ in
+      stations.append((vlan, MACAddress(bits: address), names[port] ?? ""))
+    }
+    return stations.sorted { ($0.vlan, $0.address) < ($1.vlan, $1.address) }
+  }
+
+  /// Adds a static station.
+  package func addStation(bridge: String, vlan: UInt16, address: MACAddress, port: String) -> Bool {
+    guard let table = state.bridges[bridge]?.macTable, let slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot
+    else { return false }
+    return table.addStatic(vlan: vlan, address: address.bits, port: slot, now: now)
+  }
+
+  /// Packets of the pool that are not in use; all of them between two calls.
+  package var availablePackets: Int { worker.burst.pool.available }
+
+  // MARK: benchmarks
+
+  /// Has a port give `frames` (of one length) in turn, 32 a round, and all ports only count what they send.
+  package func replay(bridge: String, port: String, frames: [[UInt8]]) {
+    for port in memoryPorts.values { port.keepsFrames = false }
+    memoryPorts[PortKey(bridge: bridge, name: port)]?.replay(frames)
+  }
+
+  /// Runs `count` rounds.
+  package func run(rounds count: Int) { for _ in 0..<count { worker.round(maySleep: false) } }
+}

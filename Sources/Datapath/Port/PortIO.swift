@@ -1,0 +1,45 @@
+// What the worker knows of a port: something that gives packets when it is ready and takes packets at a flush.
+//
+// Thread: made by control code, then used by one worker only, until control code has taken it from the worker.
+// Calls are per burst, not per packet.
+
+/// One rx queue and tx queue of a port, as the worker drives them. Subclasses: one a folder.
+class PortIO {
+  /// Index into the worker's arrays and the forwarding tables.
+  let slot: UInt16
+  /// Descriptor to wait on for packets; -1 if there is nothing to wait for.
+  let descriptor: Int32
+  /// What may be sent as it is.
+  let capabilities: OffloadCapabilities
+
+  // MARK: the worker's notes
+
+  /// The worker asks for packets each round; otherwise it waits for the descriptor.
+  final var isHot = false
+  /// The engine has been asked to tell when packets come.
+  final var isArmed = false
+  /// The engine has been asked to tell when packets can be sent.
+  final var isWaitingToSend = false
+  /// Rounds in a row without a packet.
+  final var emptyRounds = 0
+  /// Packets to ask for in a round: follows what came.
+  final var readTarget = 4
+  /// Packets that came in this round.
+  final var readCount = 0
+
+  init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
+    self.slot = slot
+    self.descriptor = descriptor
+    self.capabilities = capabilities
+  }
+
+  /// Takes what has come, at most `readTarget` packets: calls `worker.receive…`, or has the engine do it later.
+  func receive(_ worker: Worker) {}
+
+  /// Sends what is in `queue`: each packet taken from it ends in `transmitted` or `transmitFailed`. What stays is
+  /// offered again when the descriptor is writable (set `isWaitingToSend` by `worker.waitToSend`).
+  func transmit(_ worker: Worker, _ queue: TransmitQueue) {}
+
+  /// Releases descriptors and memory; the worker no longer knows the port.
+  func close() {}
+}

@@ -1,0 +1,22 @@
+// A tap device: what the kernel's stack (or a QEMU with a tap) sends comes in as reads, what is written reaches it.
+// Reads and writes go through the worker's engine, with a virtio header, so that 64 KB segments cross whole.
+// Standard: Documentation/networking/tuntap.rst.
+
+import Glibc
+import VSwitchCore
+
+/// The rx and tx queue of a tap.
+final class TapPort: PortIO {
+  override func receive(_ worker: Worker) { worker.engine.stageReads(self, count: readTarget, worker) }
+
+  override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
+    let count = queue.count
+    for position in 0..<count {
+      worker.forExit(queue[position], self) { worker.engine.stageWrite(self, $0, worker) }
+    }
+    // A write that has to wait comes back to the queue, behind those staged here.
+    queue.removeFirst(count)
+  }
+
+  override func close() { _ = Glibc.close(descriptor) }
+}

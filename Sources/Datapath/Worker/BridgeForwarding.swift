@@ -1,0 +1,216 @@
+// The bridge: one received frame to the ports where it has to go (the NORMAL action of Open vSwitch).
+//
+// Parse → VLAN of arrival → reserved addresses → learn → look up → emit with the exit port's tag. Drop reasons:
+// truncated, taggedOnAccess, vlanNotAllowed, customerVLANNotAllowed, reservedMulticast, samePort, protectedPort,
+// noOutput, noBuffer, patchLoop. Thread: one worker. Nothing here allocates memory or can trap on a frame's bytes.
+
+import VSwitchCore
+
+extension Burst {
+  /// Most patch ports that one frame crosses.
+  static var patchHopLimit: UInt8 { 8 }
+
+  /// Forwards every pending packet.
+  func processPending(_ forwarding: Forwarding) {
+    var position = 0
+    // Packets that cross a patch port are appended, so that the count grows meanwhile.
+    while unsafe position < state.pointee.pendingCount {
+      let index = unsafe pending[position]
+      process(index, forwarding)
+      position &+= 1
+    }
+    unsafe state.pointee.pendingCount = 0
+  }
+
+  @inline(__always)
+  private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
+    let slot = pool[index].inPort
+    guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
+      let key = unsafe FlowKey(pool.frame(index), byteCount: Int(pool[index].byteCount))
+    else {
+      drop(index, .truncated)
+      return
+    }
+    if key.ethernetDestination & 0x0100_0000_0000 != 0 {
+      unsafe counters[Int(slot)].receivedMulticastPackets &+= 1
+    }
+    let port = unsafe forwarding.ports + Int(slot)
+    let bridge = unsafe forwarding.bridges + Int(port.pointee.bridge)
+    var reason = DropReason.noOutput
+    guard let arrival = unsafe port.pointee.vlan.arrival(outer: key.outerTag, inner: key.innerTag, reason: &reason)
+    else {
+      drop(index, reason)
+      return
+    }
+    let isReserved = MACAddress(bits: key.ethernetDestination).isReservedMulticast
+    let reservedPass = unsafe bridge.pointee.forwardsReservedMulticast
+    if isReserved, !reservedPass, unsafe !port.pointee.forwardsReservedMulticast {
+      drop(index, .reservedMulticast)
+      return
+    }
+    let now = unsafe state.pointee.now
+    let learns = unsafe !bridge.pointee.hasFloodVLANs || !bridge.pointee.floodVLANs.contains(arrival.vlan)
+    if learns, key.ethernetSource & 0x0100_0000_0000 == 0 {
+      unsafe bridge.pointee.macTable.learn(vlan: arrival.vlan, address: key.ethernetSource, port: slot, now: now)
+    }
+    let tag = arrival.ownsTag ? key.outerTag : 0
+    if key.ethernetDestination & 0x0100_0000_0000 == 0, learns,
+      let exit = unsafe bridge.pointee.macTable.port(vlan: arrival.vlan, address: key.ethernetDestination, now: now)
+    {
+      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding)
+    } else {
+      unsafe flood(
+        index, arrival, tag: tag, from: port, bridge, onlyReserved: isReserved && !reservedPass, forwarding)
+    }
+  }
+
+  @inline(__always)
+  private func unicast(
+    _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
+    to exit: UInt16, _ forwarding: Forwarding
+  ) {
+    guard exit != pool[index].inPort else {
+      drop(index, .samePort)
+      return
+    }
+    guard Int(exit) < forwarding.portLimit else {
+      drop(index, .noOutput)
+      return
+    }
+    let exitPort = unsafe forwarding.ports + Int(exit)
+    guard unsafe exitPort.pointee.bridge == port.pointee.bridge, unsafe exitPort.pointee.vlan.carries(arrival) else {
+      drop(index, .vlanNotAllowed)
+      return
+    }
+    guard unsafe !(port.pointee.isProtected && exitPort.pointee.isProtected) else {
+      drop(index, .protectedPort)
+      return
+    }
+    unsafe setTag(index, from: tag, to: exitPort.pointee.vlan.departureTag(arrival))
+    if unsafe exitPort.pointee.patchPeer != Forwarding.noPeer {
+      unsafe crossPatch(index, out: exit, in: exitPort.pointee.patchPeer)
+    } else {
+      enqueue(index, slot: exit)
+    }
+  }
+
+  @inline(never)
+  private func flood(
+    _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
+    _ bridge: UnsafeMutablePointer<ForwardingBridge>, onlyReserved: Bool, _ forwarding: Forwarding
+  ) {
+    let inPort = pool[index].inPort
+    // The last copy made, shared by all ports that want the same tag.
+    var copyTag: UInt32 = 0
+    var lastCopy = Packet.none
+    var wasProtected = false
+    for member in 0..<(unsafe bridge.pointee.memberCount) {
+      let exit = unsafe forwarding.members[bridge.pointee.firstMember &+ member]
+      let exitPort = unsafe forwarding.ports + Int(exit)
+      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival) else { continue }
+      if onlyReserved, unsafe !exitPort.pointee.forwardsReservedMulticast { continue }
+      if unsafe port.pointee.isProtected && exitPort.pointee.isProtected {
+        wasProtected = true
+        continue
+      }
+      let exitTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
+      let isPatch = unsafe exitPort.pointee.patchPeer != Forwarding.noPeer
+      if exitTag == tag, !isPatch {
+        pool[index].references &+= 1
+        enqueue(index, slot: exit)
+        continue
+      }
+      if !isPatch, lastCopy != Packet.none, copyTag == exitTag {
+        pool[lastCopy].references &+= 1
+        enqueue(lastCopy, slot: exit)
+        continue
+      }
+      guard let copy = copy(index) else {
+        unsafe counters[Int(exit)].transmitDrops[Int(DropReason.noBuffer.rawValue)] &+= 1
+        if pool[index].outcome == Packet.undecided { pool[index].outcome = DropReason.noBuffer.rawValue }
+        continue
+      }
+      setTag(copy, from: tag, to: exitTag)
+      if isPatch {
+        unsafe crossPatch(copy, out: exit, in: exitPort.pointee.patchPeer)
+      } else {
+        if lastCopy != Packet.none { release(lastCopy) }
+        lastCopy = copy
+        copyTag = exitTag
+        pool[copy].references &+= 1
+        enqueue(copy, slot: exit)
+      }
+    }
+    if lastCopy != Packet.none { release(lastCopy) }
+    // Copies that wait keep the packet; this settles it if there are none.
+    if wasProtected, pool[index].references == 1 { drop(index, .protectedPort) } else { release(index) }
+  }
+
+  /// Hands a packet to the peer bridge. The patch port has delivered it; what becomes of it counts at the peer.
+  @inline(never)
+  private func crossPatch(_ index: PacketIndex, out: UInt16, in peer: UInt16) {
+    guard pool[index].patchHops < Burst.patchHopLimit else {
+      transmitFailed(index, slot: out, .patchLoop)
+      return
+    }
+    unsafe counters[Int(out)].transmittedPackets &+= 1
+    unsafe counters[Int(out)].transmittedBytes &+= UInt64(pool[index].byteCount)
+    let origin = pool[index].origin
+    if origin == Packet.none {
+      count(outcome: Packet.delivered, slot: pool[index].inPort)
+    } else {
+      pool[index].origin = Packet.none
+      pool[origin].outcome = Packet.delivered
+      release(origin)
+    }
+    pool[index].outcome = Packet.undecided
+    pool[index].patchHops &+= 1
+    received(index, slot: peer)
+  }
+
+  /// Changes the frame's first VLAN tag.
+  /// - Parameters:
+  ///   - old: the tag that the frame has and the bridge owns, TPID << 16 | TCI, or 0.
+  ///   - new: the tag to have, or 0.
+  @inline(__always)
+  private func setTag(_ index: PacketIndex, from old: UInt32, to new: UInt32) {
+    guard old != new else { return }
+    changeTag(index, from: old, to: new)
+  }
+
+  @inline(never)
+  private func changeTag(_ index: PacketIndex, from old: UInt32, to new: UInt32) {
+    let frame = unsafe pool.frame(index)
+    if old != 0, new != 0 {
+      unsafe frame.storeBytes(of: new.bigEndian, toByteOffset: 12, as: UInt32.self)
+      return
+    }
+    // Both addresses move by the size of a tag.
+    let first = unsafe frame.loadUnaligned(as: UInt64.self)
+    let second = unsafe frame.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
+    if new == 0 {
+      unsafe frame.storeBytes(of: first, toByteOffset: 4, as: UInt64.self)
+      unsafe frame.storeBytes(of: second, toByteOffset: 12, as: UInt32.self)
+      pool[index].start &+= 4
+      pool[index].byteCount &-= 4
+      pool[index].offload.move(by: -4)
+    } else {
+      unsafe frame.storeBytes(of: first, toByteOffset: -4, as: UInt64.self)
+      unsafe frame.storeBytes(of: second, toByteOffset: 4, as: UInt32.self)
+      unsafe frame.storeBytes(of: new.bigEndian, toByteOffset: 8, as: UInt32.self)
+      pool[index].start &-= 4
+      pool[index].byteCount &+= 4
+      pool[index].offload.move(by: 4)
+    }
+  }
+}
+
+extension OffloadMetadata {
+  /// The headers moved: `bytes` were put in (or taken out, if negative) in front of the transport header. Wrapping is
+  /// meant: what does not fit the frame is found by `classify`.
+  @inline(__always)
+  mutating func move(by bytes: Int16) {
+    if flags & OffloadMetadata.needsChecksum != 0 { checksumStart &+= UInt16(bitPattern: bytes) }
+    if headerByteCount != 0 { headerByteCount &+= UInt16(bitPattern: bytes) }
+  }
+}

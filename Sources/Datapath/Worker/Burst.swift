@@ -1,0 +1,190 @@
+// The worker's per-burst state and the bookkeeping of packets: who still needs one, what became of it, where it waits.
+//
+// Thread: one worker. Memory: made and freed by the worker. Copies of the handle name the same state, so that the hot
+// path passes it by value: no reference counting, no exclusivity checks.
+// Invariant: every received packet ends in exactly one of `forwardedPackets` or a receive drop of its entry port, at
+// the moment when nobody needs it any more.
+
+import VSwitchCore
+
+/// Handle of a worker's packet state.
+@safe struct Burst {
+  /// Most ports of a datapath.
+  static var portLimit: Int { 4096 }
+  /// Most packets in one round of the worker.
+  static var packetLimit: Int { 1024 }
+
+  let pool: PacketPool
+  let counters: UnsafeMutablePointer<CounterBlock>
+  let queues: UnsafeMutablePointer<TransmitQueue?>
+  /// Slots whose queue has got packets since the last flush.
+  let dirty: UnsafeMutablePointer<UInt16>
+  let isDirty: UnsafeMutablePointer<Bool>
+  /// Packets received and not yet processed (also those that crossed a patch port).
+  let pending: UnsafeMutablePointer<PacketIndex>
+  let state: UnsafeMutablePointer<State>
+
+  struct State {
+    var dirtyCount = 0
+    var pendingCount = 0
+    /// Seconds, monotonic; read once a round.
+    var now: UInt32 = 0
+  }
+
+  init(pool: PacketPool) {
+    self.pool = pool
+    unsafe counters = .allocate(capacity: Burst.portLimit)
+    unsafe queues = .allocate(capacity: Burst.portLimit)
+    unsafe queues.initialize(repeating: nil, count: Burst.portLimit)
+    unsafe dirty = .allocate(capacity: Burst.portLimit)
+    unsafe isDirty = .allocate(capacity: Burst.portLimit)
+    unsafe isDirty.initialize(repeating: false, count: Burst.portLimit)
+    unsafe pending = .allocate(capacity: Burst.packetLimit)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+  }
+
+  func deallocate() {
+    for slot in 0..<Burst.portLimit { unsafe queues[slot]?.deallocate() }
+    unsafe counters.deallocate()
+    unsafe queues.deallocate()
+    unsafe dirty.deallocate()
+    unsafe isDirty.deallocate()
+    unsafe pending.deallocate()
+    unsafe state.deallocate()
+    pool.deallocate()
+  }
+
+  /// Gives a slot its queue and zeroed counters.
+  func openSlot(_ slot: UInt16) {
+    unsafe (counters + Int(slot)).initialize(to: CounterBlock())
+    if unsafe queues[Int(slot)] == nil { unsafe queues[Int(slot)] = TransmitQueue() }
+  }
+
+  /// Drops what waits in a slot's queue.
+  func closeSlot(_ slot: UInt16) {
+    guard let queue = unsafe queues[Int(slot)] else { return }
+    for i in 0..<queue.count { transmitFailed(queue[i], slot: slot, .transmitLinkDown) }
+    queue.removeFirst(queue.count)
+    queue.deallocate()
+    unsafe queues[Int(slot)] = nil
+  }
+
+  // MARK: packets in
+
+  /// Takes a packet that a port received; the burst owns its reference.
+  @inline(__always)
+  func received(_ index: PacketIndex, slot: UInt16) {
+    let position = unsafe state.pointee.pendingCount
+    unsafe counters[Int(slot)].receivedPackets &+= 1
+    unsafe counters[Int(slot)].receivedBytes &+= UInt64(pool[index].byteCount)
+    pool[index].inPort = slot
+    guard position < Burst.packetLimit else {
+      drop(index, .noBuffer)
+      return
+    }
+    unsafe pending[position] = index
+    unsafe state.pointee.pendingCount = position &+ 1
+  }
+
+  // MARK: packets out
+
+  /// Puts a packet into a port's queue, which takes over one reference.
+  @inline(__always)
+  func enqueue(_ index: PacketIndex, slot: UInt16) {
+    guard let queue = unsafe queues[Int(slot)], queue.append(index) else {
+      transmitFailed(index, slot: slot, .transmitQueueFull)
+      return
+    }
+    markDirty(slot)
+  }
+
+  /// Has a slot's queue looked at by the next flush.
+  @inline(__always)
+  func markDirty(_ slot: UInt16) {
+    guard unsafe !isDirty[Int(slot)] else { return }
+    unsafe isDirty[Int(slot)] = true
+    unsafe dirty[state.pointee.dirtyCount] = slot
+    unsafe state.pointee.dirtyCount &+= 1
+  }
+
+  /// A copy has left through a port.
+  @inline(__always)
+  func transmitted(_ index: PacketIndex, slot: UInt16) {
+    unsafe counters[Int(slot)].transmittedPackets &+= 1
+    unsafe counters[Int(slot)].transmittedBytes &+= UInt64(pool[index].byteCount)
+    pool[index].outcome = Packet.delivered
+    release(index)
+  }
+
+  /// A copy could not leave through a port.
+  @inline(never)
+  func transmitFailed(_ index: PacketIndex, slot: UInt16, _ reason: DropReason) {
+    unsafe counters[Int(slot)].transmitDrops[Int(reason.rawValue)] &+= 1
+    if reason == .transmitError { unsafe counters[Int(slot)].transmitErrors &+= 1 }
+    drop(index, reason)
+  }
+
+  /// Gives one reference back with a reason why nothing left.
+  @inline(__always)
+  func drop(_ index: PacketIndex, _ reason: DropReason) {
+    if pool[index].outcome == Packet.undecided { pool[index].outcome = reason.rawValue }
+    release(index)
+  }
+
+  /// Gives one reference back; the last one settles what became of the packet.
+  @inline(__always)
+  func release(_ index: PacketIndex) {
+    let references = pool[index].references &- 1
+    pool[index].references = references
+    if references == 0 { settle(index) }
+  }
+
+  @inline(__always)
+  private func settle(_ index: PacketIndex) {
+    let origin = pool[index].origin
+    let outcome = pool[index].outcome
+    if origin == Packet.none {
+      count(outcome: outcome, slot: pool[index].inPort)
+      pool.recycle(index)
+    } else {
+      settleCopy(index, origin: origin, outcome: outcome)
+    }
+  }
+
+  @inline(never)
+  private func settleCopy(_ index: PacketIndex, origin: PacketIndex, outcome: UInt8) {
+    pool.recycle(index)
+    if outcome == Packet.delivered || pool[origin].outcome == Packet.undecided { pool[origin].outcome = outcome }
+    // Copies are made of received packets only, so this ends here.
+    release(origin)
+  }
+
+  /// Notes at its entry port what became of a packet.
+  @inline(__always)
+  func count(outcome: UInt8, slot: UInt16) {
+    if outcome == Packet.delivered {
+      unsafe counters[Int(slot)].forwardedPackets &+= 1
+    } else {
+      let reason = outcome == Packet.undecided ? DropReason.noOutput.rawValue : outcome
+      unsafe counters[Int(slot)].receiveDrops[Int(reason & 31)] &+= 1
+    }
+  }
+
+  /// A copy of a packet with its own buffer, whose outcome counts for the packet; nil when no buffer is free.
+  @inline(never)
+  func copy(_ index: PacketIndex) -> PacketIndex? {
+    guard let copy = pool.allocate() else { return nil }
+    pool[copy].start = pool[index].start
+    pool[copy].byteCount = pool[index].byteCount
+    pool[copy].offload = pool[index].offload
+    pool[copy].inPort = pool[index].inPort
+    pool[copy].patchHops = pool[index].patchHops
+    unsafe pool.bytes(copy).copyMemory(from: UnsafeRawBufferPointer(pool.bytes(index)))
+    // A copy of a copy hangs on the same origin, so that chains stay one step deep.
+    let origin = pool[index].origin == Packet.none ? index : pool[index].origin
+    pool[copy].origin = origin
+    pool[origin].references &+= 1
+    return copy
+  }
+}

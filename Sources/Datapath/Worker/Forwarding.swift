@@ -1,0 +1,84 @@
+// What workers forward by: ports and bridges as flat arrays, built by control code, published by one pointer, never
+// changed afterwards, freed after a grace period.
+
+import VSwitchCore
+
+/// One port slot as the worker sees it.
+struct ForwardingPort {
+  /// Index of the bridge, or `Forwarding.noBridge` for a slot without a port.
+  var bridge: UInt16 = Forwarding.noBridge
+  /// Slot of the peer of a patch port, else `Forwarding.noPeer`.
+  var patchPeer: UInt16 = Forwarding.noPeer
+  var isProtected = false
+  var forwardsReservedMulticast = false
+  var vlan = VLANPolicy(VLANConfig())
+}
+
+/// One bridge as the worker sees it.
+struct ForwardingBridge {
+  var macTable: MACTable
+  /// Its ports: a range of `Forwarding.members`.
+  var firstMember: Int
+  var memberCount: Int
+  var forwardsReservedMulticast: Bool
+  /// VLANs without learning; looked at only where there are any.
+  var hasFloodVLANs: Bool
+  var floodVLANs: VLANSet
+}
+
+/// Handle of the published arrays. Copies name the same memory, which its `ForwardingTables` owns.
+@safe struct Forwarding {
+  static var noBridge: UInt16 { .max }
+  static var noPeer: UInt16 { .max }
+
+  let ports: UnsafeMutablePointer<ForwardingPort>
+  let bridges: UnsafeMutablePointer<ForwardingBridge>
+  /// Slots, bridge by bridge.
+  let members: UnsafeMutablePointer<UInt16>
+  /// Slots are below this.
+  let portLimit: Int
+}
+
+/// Owner of one version of the forwarding arrays. Made by control code; workers must be past it before it goes.
+@safe final class ForwardingTables {
+  let forwarding: Forwarding
+  private let cell: UnsafeMutablePointer<Forwarding>
+  private let bridgeCount: Int
+
+  /// - Parameters:
+  ///   - ports: by slot; slots without a port have `noBridge`.
+  ///   - bridges: by bridge index, with their member slots.
+  init(ports: [ForwardingPort], bridges: [(bridge: ForwardingBridge, members: [UInt16])]) {
+    let portMemory = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: max(ports.count, 1))
+    for (slot, port) in ports.enumerated() { unsafe (portMemory + slot).initialize(to: port) }
+    let bridgeMemory = UnsafeMutablePointer<ForwardingBridge>.allocate(capacity: max(bridges.count, 1))
+    let memberCount = bridges.reduce(0) { $0 + $1.members.count }
+    let memberMemory = UnsafeMutablePointer<UInt16>.allocate(capacity: max(memberCount, 1))
+    var next = 0
+    for (index, entry) in bridges.enumerated() {
+      var bridge = entry.bridge
+      bridge.firstMember = next
+      bridge.memberCount = entry.members.count
+      unsafe (bridgeMemory + index).initialize(to: bridge)
+      for slot in entry.members {
+        unsafe (memberMemory + next).initialize(to: slot)
+        next += 1
+      }
+    }
+    bridgeCount = bridges.count
+    forwarding = unsafe Forwarding(
+      ports: portMemory, bridges: bridgeMemory, members: memberMemory, portLimit: ports.count)
+    unsafe cell = .allocate(capacity: 1)
+    unsafe cell.initialize(to: forwarding)
+  }
+
+  /// What is published to the workers.
+  var address: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(cell) }
+
+  deinit {
+    unsafe forwarding.ports.deallocate()
+    unsafe forwarding.bridges.deallocate()
+    unsafe forwarding.members.deallocate()
+    unsafe cell.deallocate()
+  }
+}

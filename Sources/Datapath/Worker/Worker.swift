@@ -1,0 +1,271 @@
+// One worker: receives, forwards and sends for its ports, round after round, and sleeps when there is nothing to do.
+//
+// A round: run the engine (reads of this round and writes of the last in one system call) → process what came →
+// transmit queues. A port that gave packets is asked again in the next round; after some empty rounds it is waited for
+// instead. Thread: everything here is called on the worker's own thread (or, in tests and benchmarks, on the one
+// thread that steps it); control code talks to it through `Mailbox`. Memory: owns burst, pool, engine.
+
+import Glibc
+import Synchronization
+import VSwitchCore
+
+/// One datapath worker.
+@safe final class Worker {
+  /// Empty rounds after which a port is waited for instead of asked.
+  static let spinRounds = 24
+  /// Most packets asked of a port in a round.
+  static let burstLimit = 64
+
+  let burst: Burst
+  let engine: IOEngine
+  let mailbox: Mailbox
+  /// Seconds, monotonic.
+  private let clock: () -> UInt32
+  private var ports: [PortIO?]
+  private var hot: [PortIO] = []
+  /// Ports that are not hot and not yet armed.
+  private var unarmed: [PortIO] = []
+  /// Spins on all ports, never sleeps.
+  var busyPoll = false { didSet { if busyPoll { heatAll() } } }
+  private var isStopping = false
+
+  /// - Parameters:
+  ///   - packetCount: size of the packet pool.
+  ///   - clock: seconds, monotonic; called once a round.
+  init(engine: IOEngine, mailbox: Mailbox, packetCount: Int, clock: @escaping () -> UInt32) throws(ConfigError) {
+    burst = Burst(pool: try PacketPool(count: packetCount))
+    self.engine = engine
+    self.mailbox = mailbox
+    self.clock = clock
+    ports = Array(repeating: nil, count: Burst.portLimit)
+  }
+
+  deinit { burst.deallocate() }
+
+  /// Seconds, monotonic: the time of this round.
+  var now: UInt32 { clock() }
+
+  // MARK: rounds
+
+  /// Rounds until `stop`.
+  func loop() {
+    while !isStopping { round(maySleep: true) }
+    flushAll()
+    for port in ports.compactMap({ $0 }) { port.close() }
+    engine.close()
+  }
+
+  func stop() { isStopping = true }
+
+  /// One round.
+  func round(maySleep: Bool) {
+    if mailbox.hasMail {
+      // Commands see no packet half-way, so that counters add up.
+      flushAll()
+      mailbox.deliver(to: self)
+      if isStopping { return }
+    }
+    mailbox.quiescent()
+    for port in hot { port.receive(self) }
+    if hot.isEmpty, maySleep, !busyPoll {
+      for port in unarmed where !port.isHot && !port.isArmed && port.descriptor >= 0 {
+        port.isArmed = true
+        engine.arm(port)
+      }
+      unarmed.removeAll(keepingCapacity: true)
+      mailbox.willSleep()
+      engine.run(wait: !mailbox.hasMail, self)
+      mailbox.didWake()
+    } else {
+      engine.run(wait: false, self)
+    }
+    unsafe burst.state.pointee.now = clock()
+    processPending()
+    transmitDirty()
+    if !hot.isEmpty { cool() }
+  }
+
+  private func processPending() {
+    if let forwarding = unsafe mailbox.forwarding {
+      unsafe burst.processPending(forwarding.pointee)
+      return
+    }
+    for i in 0..<(unsafe burst.state.pointee.pendingCount) { burst.drop(unsafe burst.pending[i], .noOutput) }
+    unsafe burst.state.pointee.pendingCount = 0
+  }
+
+  private func transmitDirty() {
+    let count = unsafe burst.state.pointee.dirtyCount
+    unsafe burst.state.pointee.dirtyCount = 0
+    for i in 0..<count {
+      let slot = unsafe burst.dirty[i]
+      unsafe burst.isDirty[Int(slot)] = false
+      guard let queue = unsafe burst.queues[Int(slot)] else { continue }
+      if let port = ports[Int(slot)] {
+        if !port.isWaitingToSend { port.transmit(self, queue) }
+      } else {
+        for position in 0..<queue.count { burst.transmitFailed(queue[position], slot: slot, .transmitLinkDown) }
+        queue.removeFirst(queue.count)
+      }
+    }
+  }
+
+  /// Until nothing is staged or pending but what waits for a slow receiver.
+  private func flushAll() {
+    for _ in 0..<4 {
+      engine.run(wait: false, self)
+      processPending()
+      transmitDirty()
+    }
+    engine.run(wait: false, self)
+  }
+
+  /// Adapts how much is asked of each hot port, and lets those go that have nothing.
+  private func cool() {
+    var position = 0
+    while position < hot.count {
+      let port = hot[position]
+      let got = port.readCount
+      port.readCount = 0
+      if got > 0 {
+        port.emptyRounds = 0
+        port.readTarget = got >= port.readTarget ? min(port.readTarget * 2, Worker.burstLimit) : max(got + 1, 2)
+      } else {
+        port.emptyRounds += 1
+        port.readTarget = 1
+        if port.emptyRounds > Worker.spinRounds, !busyPoll, port.descriptor >= 0 {
+          port.isHot = false
+          hot.swapAt(position, hot.count - 1)
+          hot.removeLast()
+          unarmed.append(port)
+          continue
+        }
+      }
+      position += 1
+    }
+  }
+
+  private func heat(_ port: PortIO) {
+    guard !port.isHot else { return }
+    port.isHot = true
+    port.emptyRounds = 0
+    port.readTarget = max(port.readTarget, 2)
+    hot.append(port)
+  }
+
+  private func heatAll() { for port in ports.compactMap({ $0 }) { heat(port) } }
+
+  // MARK: results of the engine and of ports
+
+  /// A read of virtio header and frame has ended.
+  @inline(__always)
+  func readDone(_ index: PacketIndex, slot: UInt16, result: Int) {
+    if result > 0, burst.pool.accept(index, byteCount: result) {
+      if let port = ports[Int(slot)] { port.readCount &+= 1 }
+      burst.received(index, slot: slot)
+    } else {
+      burst.pool.recycle(index)
+      if result != -Int(EAGAIN) { readFailed(slot: slot, result: result) }
+    }
+  }
+
+  /// A read failed for another reason than that nothing had come.
+  @inline(never)
+  func readFailed(slot: UInt16, result: Int) {
+    unsafe burst.counters[Int(slot)].receiveErrors &+= 1
+    // A device that is gone answers every read with an error at once: don't ask it again.
+    if result == -Int(EBADFD) || result == -Int(EBADF) || result == -Int(ENODEV) || result == -Int(ENETDOWN) {
+      retire(slot: slot)
+    }
+  }
+
+  /// No longer asks or waits for a port's packets: its device is gone; control code replaces the port.
+  func retire(slot: UInt16) {
+    guard let port = ports[Int(slot)] else { return }
+    port.isHot = false
+    port.isArmed = true
+    hot.removeAll { $0 === port }
+    unarmed.removeAll { $0 === port }
+  }
+
+  /// A write of virtio header and frame has ended.
+  @inline(__always)
+  func writeDone(_ index: PacketIndex, slot: UInt16, result: Int) {
+    if result > 0 { burst.transmitted(index, slot: slot) } else { writeFailed(index, slot: slot, result: result) }
+  }
+
+  @inline(never)
+  private func writeFailed(_ index: PacketIndex, slot: UInt16, result: Int) {
+    if result == -Int(EAGAIN), let port = ports[Int(slot)], let queue = unsafe burst.queues[Int(slot)] {
+      // The receiver is slow: keep the packet and go on when there is room.
+      guard queue.append(index) else {
+        burst.transmitFailed(index, slot: slot, .transmitQueueFull)
+        return
+      }
+      waitToSend(port)
+      return
+    }
+    burst.transmitFailed(index, slot: slot, DropReason(transmitErrno: -result))
+  }
+
+  /// Leaves a port's queue alone until its descriptor can be written to.
+  func waitToSend(_ port: PortIO) {
+    guard !port.isWaitingToSend else { return }
+    port.isWaitingToSend = true
+    engine.armToSend(port)
+  }
+
+  /// Packets have come for an armed port.
+  func isReady(slot: UInt16) {
+    guard let port = ports[Int(slot)] else { return }
+    port.isArmed = false
+    heat(port)
+  }
+
+  /// A port that could not send can again.
+  func isReadyToSend(slot: UInt16) {
+    guard let port = ports[Int(slot)] else { return }
+    port.isWaitingToSend = false
+    burst.markDirty(slot)
+  }
+
+  /// The mailbox rang.
+  func isAwake() { mailbox.drainBell() }
+
+  // MARK: ports, from the mailbox
+
+  func port(_ slot: UInt16) -> PortIO? { Int(slot) < ports.count ? ports[Int(slot)] : nil }
+
+  /// Prepares a slot's queue and counters, before the forwarding tables name it.
+  func open(slot: UInt16) { burst.openSlot(slot) }
+
+  /// Starts to receive from and send to a port.
+  func add(_ port: PortIO) {
+    ports[Int(port.slot)] = port
+    // Something may have come already: look once before waiting.
+    heat(port)
+  }
+
+  /// Takes a port away; nothing of it is used afterwards.
+  func remove(slot: UInt16) {
+    guard let port = ports[Int(slot)] else { return }
+    engine.remove(port)
+    hot.removeAll { $0 === port }
+    unarmed.removeAll { $0 === port }
+    ports[Int(slot)] = nil
+    burst.closeSlot(slot)
+    port.close()
+  }
+}
+
+extension DropReason {
+  /// The reason behind an error of a send.
+  init(transmitErrno error: Int) {
+    switch Int32(truncatingIfNeeded: error) {
+    case EIO, ENETDOWN, EBADFD, ENXIO: self = .transmitLinkDown
+    case EMSGSIZE: self = .transmitTooLong
+    case EAGAIN, ENOBUFS: self = .transmitQueueFull
+    default: self = .transmitError
+    }
+  }
+}

@@ -1,0 +1,72 @@
+// The thread of a worker: pinned if asked, named, with every signal left to the daemon's other threads.
+
+import COFlow
+import Glibc
+import VSwitchCore
+
+/// A running worker and its mailbox.
+@safe final class WorkerThread: @unchecked Sendable {
+  let mailbox: Mailbox
+  /// "io_uring" or "epoll".
+  let engineName: String
+  private var thread = pthread_t()
+
+  /// Starts a worker.
+  /// - Parameters:
+  ///   - cpu: the CPU to run on; nil for any.
+  ///   - avoidIOUring: use epoll.
+  init(cpu: Int?, avoidIOUring: Bool) throws(ConfigError) {
+    let mailbox = try Mailbox()
+    let engine: IOEngine
+    if !avoidIOUring, let ring = URingEngine(wakeDescriptor: mailbox.bell) {
+      engine = ring
+    } else {
+      engine = try EpollEngine(wakeDescriptor: mailbox.bell)
+    }
+    let worker = try Worker(engine: engine, mailbox: mailbox, packetCount: 2048, clock: monotonicSeconds)
+    self.mailbox = mailbox
+    engineName = engine.name
+    let start = unsafe Unmanaged.passRetained(Start(worker: worker, cpu: Int32(cpu ?? -1)))
+    // Signals belong to the daemon: the thread starts with all of them blocked.
+    var all = sigset_t()
+    var before = sigset_t()
+    unsafe sigfillset(&all)
+    unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+    let failure = unsafe pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument = unsafe argument else { return nil }
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        _ = unsafe coflow_thread_setup("worker-0", start.cpu)
+        start.worker.loop()
+        return nil
+      }, start.toOpaque())
+    unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
+    guard failure == 0 else {
+      unsafe start.release()
+      throw ConfigError(cause: "cannot start the worker thread", remedy: "raise the limit of threads")
+    }
+  }
+
+  /// Ends the worker, which closes its ports, and waits for it.
+  func stop() {
+    mailbox.perform { $0.stop() }
+    pthread_join(thread, nil)
+  }
+
+  private final class Start {
+    let worker: Worker
+    let cpu: Int32
+    init(worker: Worker, cpu: Int32) {
+      self.worker = worker
+      self.cpu = cpu
+    }
+  }
+}
+
+/// The system's monotonic clock in seconds; cheap enough for every round.
+func monotonicSeconds() -> UInt32 {
+  var now = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+  return UInt32(truncatingIfNeeded: now.tv_sec)
+}

@@ -1,24 +1,155 @@
-// The connecting end. Skeleton; see the types for the contract.
+// The connecting end: calls out, answers and notifications in. Threads: any; calls in flight are behind a mutex, what
+// comes in is handled in one task, in order. The server is trusted to command, not to spell: its bytes pass the same
+// parser and limits.
 
+import Glibc
 import NIOCore
 import NIOPosix
+import Synchronization
 
-/// A connection to a JSON-RPC server: calls out, notifications in. Answers `echo` by itself.
+/// A connection to a JSON-RPC server. Answers `echo` by itself.
 package final class JSONRPCClient: Sendable {
-  /// Connects.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  package static func connect(to endpoint: Endpoint, limits: JSONLimits = .trusted) async throws -> JSONRPCClient {
-    throw JSONRPCError.connection("not built yet")
+  private let connection: JSONRPCConnection
+  package let endpoint: Endpoint
+  private let state = Mutex(State())
+  /// The peer's notifications in order; ends with the connection. For one reader; at most 4,096 wait for it, later
+  /// ones are lost. Empty when `connect` was given a handler.
+  package let notifications: AsyncStream<JSONRPCRequest>
+  private let notificationContinuation: AsyncStream<JSONRPCRequest>.Continuation
+  private let onNotification: (@Sendable (JSONRPCRequest) async -> Void)?
+
+  private struct State {
+    var lastID: Int64 = 0
+    var calls: [Int64: CheckedContinuation<JSONValue, any Error>] = [:]
+    var isClosed = false
   }
 
-  private init() {}
+  /// Connects.
+  /// - Parameters:
+  ///   - onNotification: handles notifications in order; the connection is read no further until it returns.
+  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
+  package static func connect(
+    to endpoint: Endpoint, limits: JSONLimits = .trusted,
+    onNotification: (@Sendable (JSONRPCRequest) async -> Void)? = nil
+  ) async throws -> JSONRPCClient {
+    let bootstrap = ClientBootstrap(group: JSONRPCEventLoop.shared)
+      .channelOption(.autoRead, value: false)
+      .connectTimeout(.seconds(10))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = JSONRPCConnection(channel: channel, pendingOutputByteLimit: .max)
+          try channel.pipeline.syncOperations.addHandlers(
+            JSONRPCConnectionHolder(connection), JSONRPCChannelHandler(connection: connection, limits: limits))
+        }
+      }
+    do {
+      let channel =
+        switch endpoint {
+        case .unix(let path): try await bootstrap.connect(unixDomainSocketPath: path).get()
+        case .tcp(let host, let port): try await bootstrap.connect(host: host, port: port).get()
+        }
+      let connection = try await channel.eventLoop.submit {
+        try channel.pipeline.syncOperations.handler(type: JSONRPCConnectionHolder.self).connection
+      }.get()
+      return JSONRPCClient(connection, endpoint, onNotification)
+    } catch {
+      throw JSONRPCError.connection("\(endpoint): database connection failed (\(Self.reason(error)))")
+    }
+  }
+
+  private init(
+    _ connection: JSONRPCConnection, _ endpoint: Endpoint,
+    _ onNotification: (@Sendable (JSONRPCRequest) async -> Void)?
+  ) {
+    self.connection = connection
+    self.endpoint = endpoint
+    self.onNotification = onNotification
+    (notifications, notificationContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(4096))
+    Task { await self.receive() }
+  }
 
   /// Calls a method and waits for its result.
   /// - Throws: `JSONRPCError`; `CancellationError` when the task was cancelled.
-  package func call(_ method: String, _ params: JSONValue) async throws -> JSONValue { .null }
+  package func call(_ method: String, _ params: JSONValue) async throws -> JSONValue {
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let isClosed = state.withLock { state in
+          if !state.isClosed { state.calls[id] = continuation }
+          return state.isClosed
+        }
+        if isClosed { return continuation.resume(throwing: lost) }
+        if Task.isCancelled { return finish(id, with: .failure(CancellationError())) }
+        connection.send(["id": .integer(id), "method": .string(method), "params": params])
+      }
+    } onCancel: {
+      finish(id, with: .failure(CancellationError()))
+    }
+  }
 
-  /// The peer's notifications in order; ends with the connection. For one reader.
-  package var notifications: AsyncStream<JSONRPCRequest> { AsyncStream { $0.finish() } }
+  /// Sends a notification.
+  package func notify(_ method: String, _ params: JSONValue) {
+    connection.send(["id": nil, "method": .string(method), "params": params])
+  }
 
-  package func close() async {}
+  package func close() async {
+    connection.close()
+    try? await connection.channel.closeFuture.get()
+  }
+
+  private var lost: JSONRPCError { .connection("\(endpoint): the server closed the connection: is it still running?") }
+
+  private func finish(_ id: Int64, with result: Result<JSONValue, any Error>) {
+    let continuation = state.withLock { $0.calls.removeValue(forKey: id) }
+    continuation?.resume(with: result)
+  }
+
+  private func receive() async {
+    for await batch in connection.batches {
+      for message in batch.messages { await handle(message) }
+      if batch.error != nil { connection.close() } else { connection.readMore() }
+    }
+    let calls = state.withLock { state in
+      state.isClosed = true
+      defer { state.calls = [:] }
+      return state.calls
+    }
+    for continuation in calls.values { continuation.resume(throwing: lost) }
+    notificationContinuation.finish()
+  }
+
+  private func handle(_ message: JSONValue) async {
+    if let method = message["method"]?.string {
+      let request = JSONRPCRequest(
+        method: method, params: message["params"] ?? [], id: message["id"] ?? .null)
+      if method == "echo" {
+        connection.send(["id": request.id, "result": request.params, "error": nil])
+      } else if let onNotification {
+        await onNotification(request)
+      } else {
+        notificationContinuation.yield(request)
+      }
+    } else if let id = message["id"]?.integer {
+      if let error = message["error"], !error.isNull {
+        finish(id, with: .failure(JSONRPCError.remote(error)))
+      } else {
+        finish(id, with: .success(message["result"] ?? .null))
+      }
+    }
+  }
+
+  private static func reason(_ error: any Error) -> String {
+    guard let error = error as? IOError else { return "\(error)" }
+    return unsafe String(cString: strerror(error.errnoCode))
+  }
+}
+
+/// Carries the connection out of the channel's initializer.
+private final class JSONRPCConnectionHolder: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  let connection: JSONRPCConnection
+  init(_ connection: JSONRPCConnection) { self.connection = connection }
 }

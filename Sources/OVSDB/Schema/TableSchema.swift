@@ -34,6 +34,10 @@ package final class TableSchema: Sendable {
   package let columnIndexes: [String: Int]
   /// A new row's columns.
   package let defaults: [Datum]
+  /// Indexes of the columns that hold references.
+  let referringColumns: [Int]
+  /// Tables whose rows are named weakly from here.
+  let weakTargets: Set<String>
 
   package init(
     _ name: String, isRoot: Bool = false, rowLimit: Int? = nil, indexes: [[String]] = [], columns: [ColumnSchema]
@@ -46,6 +50,10 @@ package final class TableSchema: Sendable {
     columnIndexes = Dictionary(
       columns.enumerated().map { ($0.element.name, $0.offset) }, uniquingKeysWith: { first, _ in first })
     defaults = columns.map(\.defaultValue)
+    referringColumns = columns.indices.filter {
+      columns[$0].type.key.referencedTable != nil || columns[$0].type.value?.referencedTable != nil
+    }
+    weakTargets = Set(columns.flatMap { [$0.type.key.weakTable, $0.type.value?.weakTable].compactMap(\.self) })
   }
 
   /// The column of that name; nil if there is none (`_uuid` and `_version` are not declared).

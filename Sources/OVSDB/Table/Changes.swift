@@ -15,6 +15,15 @@ package struct RowChange: Sendable {
     guard let old, let new else { return true }
     return old[column] != new[column]
   }
+
+  /// The row ended as it began, or came and went.
+  var isNothing: Bool {
+    switch (old, new) {
+    case (nil, nil): true
+    case (let old?, let new?): old.hasSameContent(as: new)
+    default: false
+    }
+  }
 }
 
 /// The rows that a transaction, or several in a row, inserted, modified or deleted.
@@ -37,6 +46,21 @@ package struct Changes: Sendable {
 
   package func change(_ table: String, _ uuid: RowUUID) -> RowChange? { tables[table]?[uuid] }
 
+  /// Puts a row into its new state, whatever happened to it before. For the transaction that is making the changes.
+  mutating func record(_ table: TableSchema, _ uuid: RowUUID, old: Row?, new: Row?) {
+    tables[table.name, default: [:]][uuid] = RowChange(table: table, uuid: uuid, old: old, new: new)
+  }
+
+  /// Without the rows that ended as they began.
+  func withoutNothing() -> Changes {
+    var result = Changes()
+    for (name, changes) in tables {
+      let real = changes.filter { !$0.value.isNothing }
+      if !real.isEmpty { result.tables[name] = real }
+    }
+    return result
+  }
+
   /// Adds a change that happened after those already here.
   package mutating func append(_ change: RowChange) {
     let table = change.table.name
@@ -46,13 +70,7 @@ package struct Changes: Sendable {
     }
     var merged = change
     merged.old = earlier.old
-    let isNothing =
-      switch (merged.old, merged.new) {
-      case (nil, nil): true
-      case (let old?, let new?): old.hasSameContent(as: new)
-      default: false
-      }
-    tables[table]?[change.uuid] = isNothing ? nil : merged
+    tables[table]?[change.uuid] = merged.isNothing ? nil : merged
     if tables[table]?.isEmpty == true { tables[table] = nil }
   }
 

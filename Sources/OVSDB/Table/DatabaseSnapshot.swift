@@ -38,11 +38,6 @@ package struct DatabaseSnapshot: Sendable {
 
   /// Brings the contents from before `changes` to after them.
   package mutating func apply(_ changes: Changes) {
-    for change in changes.all {
-      if let new = change.new { put(new) } else { remove(change.table.name, change.uuid) }
-    }
+    for (table, changes) in changes.tables { tables[table]?.apply(changes.values) }
   }
-
-  mutating func put(_ row: Row) { tables[row.table.name]?.put(row) }
-  mutating func remove(_ table: String, _ uuid: RowUUID) { tables[table]?.remove(uuid) }
 }

@@ -8,8 +8,7 @@ import HashTreeCollections
 package struct TableRows: Sendable {
   package let schema: TableSchema
   private(set) var rowsByUUID: TreeDictionary<RowUUID, Row> = [:]
-  /// One for each of `schema.indexes`: row by content. A key that two rows share holds only the later one; the
-  /// transaction that made the second is refused before anyone sees it.
+  /// One for each of `schema.indexes`: row by content.
   private var rowsByIndex: [TreeDictionary<[Datum], RowUUID>]
   private let indexColumns: [[Int]]
 
@@ -37,21 +36,17 @@ package struct TableRows: Sendable {
   /// The number of the index that is over this one column alone.
   func index(over column: String) -> Int? { schema.indexes.firstIndex(of: [column]) }
 
-  /// Puts a row in place of the one with its UUID, if any.
-  mutating func put(_ row: Row) {
-    if let old = rowsByUUID.updateValue(row, forKey: row.uuid) { removeFromIndexes(old, unlessSameAs: row) }
-    for index in indexColumns.indices { rowsByIndex[index][key(index: index, of: row)] = row.uuid }
-  }
-
-  mutating func remove(_ uuid: RowUUID) {
-    if let old = rowsByUUID.removeValue(forKey: uuid) { removeFromIndexes(old, unlessSameAs: nil) }
-  }
-
-  private mutating func removeFromIndexes(_ old: Row, unlessSameAs new: Row?) {
-    for index in indexColumns.indices {
-      let key = key(index: index, of: old)
-      if let new, self.key(index: index, of: new) == key { continue }
-      if rowsByIndex[index][key] == old.uuid { rowsByIndex[index][key] = nil }
+  /// Takes the old rows of all changes out before it puts the new ones in: two rows may swap their names.
+  mutating func apply(_ changes: some Collection<RowChange>) {
+    for change in changes {
+      guard let old = rowsByUUID[change.uuid] else { continue }
+      for index in indexColumns.indices { rowsByIndex[index][key(index: index, of: old)] = nil }
+      if change.new == nil { rowsByUUID[change.uuid] = nil }
+    }
+    for change in changes {
+      guard let new = change.new else { continue }
+      rowsByUUID[new.uuid] = new
+      for index in indexColumns.indices { rowsByIndex[index][key(index: index, of: new)] = new.uuid }
     }
   }
 }

@@ -1,0 +1,125 @@
+// One connection of either end: bytes to messages and back, over a NIO channel.
+// Threads: the channel handler lives on its event loop; `send` and `close` may be called from anywhere, and messages
+// leave in the order of the calls that one caller makes. Bounds: a piece of input is handed to the consumer and no
+// more is read before `readMore()`, so that a peer who talks faster than it is served waits in its own kernel; a peer
+// who does not read is cut off when more than the limit waits for it. (One message may exceed the limit: the first
+// dump of a large table must be possible.)
+
+import NIOCore
+import Synchronization
+
+/// A piece of what a peer sent.
+struct JSONRPCBatch: Sendable {
+  var messages: [JSONValue] = []
+  /// The stream stops being JSON after these messages.
+  var error: JSONError?
+}
+
+final class JSONRPCConnection: Sendable {
+  let channel: any Channel
+  let batches: AsyncStream<JSONRPCBatch>
+  private let continuation: AsyncStream<JSONRPCBatch>.Continuation
+  private let pendingOutputByteLimit: Int
+  private let state = Mutex(State())
+
+  private struct State {
+    var pendingOutputByteCount = 0
+    var isCutOff = false
+    var lastHeard = NIODeadline.now()
+  }
+
+  init(channel: any Channel, pendingOutputByteLimit: Int) {
+    self.channel = channel
+    self.pendingOutputByteLimit = pendingOutputByteLimit
+    (batches, continuation) = AsyncStream.makeStream()
+  }
+
+  /// When the peer last sent a byte.
+  var lastHeard: NIODeadline { state.withLock { $0.lastHeard } }
+
+  /// Whether the peer does not keep up with what it is sent.
+  var isCongested: Bool { state.withLock { $0.pendingOutputByteCount > pendingOutputByteLimit / 8 } }
+
+  /// The consumer is done with the last batch.
+  func readMore() { channel.read() }
+
+  func send(_ message: JSONValue) {
+    let bytes = message.serializedBytes()
+    let (isAllowed, isFirstRefusal) = state.withLock { state in
+      if state.isCutOff { return (false, false) }
+      if state.pendingOutputByteCount > pendingOutputByteLimit {
+        state.isCutOff = true
+        return (false, true)
+      }
+      state.pendingOutputByteCount += bytes.count
+      return (true, false)
+    }
+    if isFirstRefusal { close() }
+    guard isAllowed else { return }
+    channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { [self] _ in
+      state.withLock { $0.pendingOutputByteCount -= bytes.count }
+    }
+  }
+
+  func close() { channel.close(mode: .all, promise: nil) }
+
+  /// Closes when what was sent before is out, and after 5 s at the latest.
+  func closeAfterFlush() {
+    channel.writeAndFlush(ByteBuffer()).whenComplete { [channel] _ in channel.close(mode: .all, promise: nil) }
+    channel.eventLoop.scheduleTask(in: .seconds(5)) { [channel] in channel.close(mode: .all, promise: nil) }
+  }
+
+  fileprivate func received(_ batch: JSONRPCBatch) { continuation.yield(batch) }
+  fileprivate func heard() { state.withLock { $0.lastHeard = .now() } }
+  fileprivate func ended() { continuation.finish() }
+}
+
+/// The handler at the end of the channel's pipeline.
+final class JSONRPCChannelHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let connection: JSONRPCConnection
+  private var parser: JSONParser
+  private var batch = JSONRPCBatch()
+  private var isFinished = false
+
+  init(connection: JSONRPCConnection, limits: JSONLimits) {
+    self.connection = connection
+    parser = JSONParser(limits: limits)
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    context.fireChannelActive()
+    context.read()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    connection.heard()
+    if isFinished { return }
+    let buffer = Self.unwrapInboundIn(data)
+    parser.append(buffer.readableBytesView)
+    do throws(JSONError) {
+      while let message = try parser.next() { batch.messages.append(message) }
+    } catch {
+      batch.error = error
+      isFinished = true
+    }
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    if !batch.messages.isEmpty || batch.error != nil {
+      connection.received(batch)
+      batch = JSONRPCBatch()
+    } else if !isFinished {
+      context.read()
+    }
+    context.fireChannelReadComplete()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    connection.ended()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

@@ -1,0 +1,29 @@
+// The difference of two contents of a column, as update2 and update3 carry it (ovsdb-server(7), <row-update2>): of a
+// set the elements to toggle; of a map the pairs to toggle, and pairs whose key is there with another value to put in
+// its place; of a scalar the new value.
+
+extension Datum {
+  /// What turns this content into `new`.
+  package func difference(to new: Datum, _ type: ColumnType) -> Datum {
+    if type.isScalar { return new }
+    guard type.isMap else {
+      return Datum(set: atoms.filter { !new.contains($0) } + new.atoms.filter { !contains($0) })
+    }
+    var result: [(Atom, Atom)] = []
+    for pair in pairs where new.value(for: pair.key) == nil { result.append((pair.key, pair.value)) }
+    for pair in new.pairs where value(for: pair.key) != pair.value { result.append((pair.key, pair.value)) }
+    return Datum(map: result)
+  }
+
+  /// This content with a difference applied.
+  package func applying(difference: Datum, _ type: ColumnType) -> Datum {
+    if type.isScalar { return difference }
+    guard type.isMap else {
+      return Datum(set: atoms.filter { !difference.contains($0) } + difference.atoms.filter { !contains($0) })
+    }
+    var result: [(Atom, Atom)] = []
+    for pair in pairs where difference.value(for: pair.key) == nil { result.append((pair.key, pair.value)) }
+    for pair in difference.pairs where value(for: pair.key) != pair.value { result.append((pair.key, pair.value)) }
+    return Datum(map: result)
+  }
+}

@@ -1,0 +1,96 @@
+// What the tests of this target share: a server on a socket of its own, a stand-in for the switch, and real programs
+// run against them.
+
+import Foundation
+import Logging
+import OVSDB
+import Testing
+
+enum TestError: Error { case timedOut(String) }
+
+/// A directory that goes with the test.
+final class TemporaryDirectory: Sendable {
+  let path: String
+  init() throws {
+    path = NSTemporaryDirectory() + "ovsdb-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// A served database.
+struct ServedDatabase {
+  let directory: TemporaryDirectory
+  let server: DatabaseServer
+  let store: MemoryStore
+  var path: String { directory.path + "/db.sock" }
+  var endpoint: Endpoint { .unix(path: path) }
+
+  init(rows: [PersistedRow] = [], limits: JSONRPCLimits? = nil) async throws {
+    directory = try TemporaryDirectory()
+    store = MemoryStore(rows: rows)
+    server = try await DatabaseServer(store: store, logger: quiet)
+    try await server.listen(on: .unix(path: directory.path + "/db.sock"), limits: limits)
+  }
+
+  /// Does what a switch does as far as clients can tell: raises cur_cfg to next_cfg, and numbers the interfaces.
+  func startSwitch() async -> Task<Void, Never> {
+    let (snapshot, changes) = await server.changes()
+    return Task {
+      await Self.settle(snapshot, server)
+      for await _ in changes { await Self.settle(await server.snapshot(), server) }
+    }
+  }
+
+  private static func settle(_ snapshot: DatabaseSnapshot, _ server: DatabaseServer) async {
+    guard let root = snapshot.only("Open_vSwitch") else { return }
+    var operations: [JSONValue] = []
+    for interface in snapshot.rows("Interface") where interface["ofport"].isEmpty {
+      operations.append(Operation.update("Interface", interface.uuid, ["ofport": .integer(1)]))
+    }
+    if root["cur_cfg"] != root["next_cfg"] {
+      operations.append(Operation.update("Open_vSwitch", root.uuid, ["cur_cfg": root["next_cfg"]]))
+    }
+    if !operations.isEmpty { _ = await server.transact(operations) }
+  }
+}
+
+/// The result of a program.
+struct ProgramResult: Equatable {
+  var status: Int32
+  var output: String
+  var errors: String
+}
+
+/// Where a program is; nil if it is not installed.
+func program(_ name: String) -> String? {
+  ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"].map { $0 + name }
+    .first { FileManager.default.isExecutableFile(atPath: $0) }
+}
+
+/// Runs a program to its end.
+func run(_ path: String, _ arguments: [String], timeout: Duration = .seconds(20)) async throws -> ProgramResult {
+  let directory = try TemporaryDirectory()
+  let (output, errors) = (directory.path + "/out", directory.path + "/err")
+  for file in [output, errors] { _ = FileManager.default.createFile(atPath: file, contents: nil) }
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: path)
+  process.arguments = arguments
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput = FileHandle(forWritingAtPath: output)
+  process.standardError = FileHandle(forWritingAtPath: errors)
+  let (ended, continuation) = AsyncStream<Void>.makeStream()
+  process.terminationHandler = { _ in continuation.finish() }
+  try process.run()
+  let identifier = process.processIdentifier
+  let timer = Task {
+    try await Task.sleep(for: timeout)
+    kill(identifier, SIGKILL)
+  }
+  for await _ in ended {}
+  timer.cancel()
+  func text(_ file: String) -> String { (try? String(contentsOfFile: file, encoding: .utf8)) ?? "" }
+  return ProgramResult(status: process.terminationStatus, output: text(output), errors: text(errors))
+}

@@ -74,3 +74,11 @@ let package = Package(
   ],
   cLanguageStandard: .gnu11
 )
+
+// Benchmarks are in this package for `package` access, and out of an ordinary build.
+if Context.environment["VSWITCH_PERF"] != nil {
+  package.targets += [
+    .executableTarget(
+      name: "bridge-burst", dependencies: ["Datapath"], path: "Perf/Callgrind", swiftSettings: strict)
+  ]
+}

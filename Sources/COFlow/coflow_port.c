@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 // Linux 6.2; older headers lack them.
@@ -201,6 +202,11 @@ long coflow_read(int fd, void *bytes, unsigned long count) {
 long coflow_write(int fd, const void *bytes, unsigned long count) {
   long n = write(fd, bytes, count);
   return n < 0 ? -errno : n;
+}
+
+int coflow_uring_enable(int ring) {
+  const int enable_rings = 12;  // IORING_REGISTER_ENABLE_RINGS
+  return syscall(__NR_io_uring_register, ring, enable_rings, NULL, 0) < 0 ? -errno : 0;
 }
 
 int coflow_thread_setup(const char *name, int cpu) {

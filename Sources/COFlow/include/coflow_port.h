@@ -52,6 +52,9 @@ int coflow_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int count, 
 long coflow_read(int fd, void *bytes, unsigned long count);
 long coflow_write(int fd, const void *bytes, unsigned long count);
 
+/// Starts a ring that was set up disabled, and binds it to the calling thread (liburing 2.3 forgot to export its own).
+int coflow_uring_enable(int ring);
+
 /// Pins the calling thread to one CPU and names it.
 int coflow_thread_setup(const char *name, int cpu);
 #endif

@@ -44,7 +44,7 @@ struct ControlState {
   /// The forwarding tables for what is open now.
   func makeTables() -> ForwardingTables {
     let slotCount = Int(slotsInUse.max().map { $0 + 1 } ?? 0)
-    var entries = Array(repeating: ForwardingPort(), count: slotCount)
+    var entries = (0..<slotCount).map { _ in ForwardingPort(vlan: VLANPolicy(VLANConfig())) }
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     let peers = patchPeers()
     for (index, name) in bridges.keys.sorted().enumerated() {
@@ -59,6 +59,7 @@ struct ControlState {
         entries[slot].bridge = UInt16(index)
         entries[slot].isProtected = port.config.isProtected
         entries[slot].forwardsReservedMulticast = port.config.forwardReservedMulticast
+        entries[slot].vlan.deallocate()
         entries[slot].vlan = VLANPolicy(port.config.vlan)
         members.append(port.slot)
       }

@@ -5,6 +5,7 @@
 // back at once, and a packet costs a small share of a system call. (Reads left in flight instead are all woken by
 // each packet: better than epoll when busy, worse when idle.) Standard: io_uring(7), Linux 6.1 or later.
 
+import COFlow
 import CURing
 import Glibc
 import VSwitchCore
@@ -41,7 +42,7 @@ import VSwitchCore
   /// Binds the ring to the calling thread: the worker's.
   private func register() {
     isRegistered = true
-    unsafe io_uring_enable_rings(ring)
+    unsafe _ = coflow_uring_enable(ring.pointee.ring_fd)
     unsafe io_uring_register_ring_fd(ring)
   }
 

@@ -13,17 +13,25 @@ extension Burst {
   /// Forwards every pending packet.
   func processPending(_ forwarding: Forwarding) {
     var position = 0
+    // Most packets of a burst have the Ethernet header of the one before and go the same way.
+    var last = UnicastDecision()
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {
       let index = unsafe pending[position]
-      process(index, forwarding)
       position &+= 1
+      if last.isFor(index, pool) {
+        setTag(index, from: last.oldTag, to: last.newTag)
+        enqueue(index, slot: last.exit)
+      } else {
+        process(index, forwarding, &last)
+      }
     }
     unsafe state.pointee.pendingCount = 0
   }
 
-  @inline(__always)
-  private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
+  @inline(never)
+  private func process(_ index: PacketIndex, _ forwarding: Forwarding, _ last: inout UnicastDecision) {
+    last.slot = Forwarding.noBridge
     let slot = pool[index].inPort
     guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
       let key = unsafe FlowKey(pool.frame(index), byteCount: Int(pool[index].byteCount))
@@ -57,7 +65,7 @@ extension Burst {
     if key.ethernetDestination & 0x0100_0000_0000 == 0, learns,
       let exit = unsafe bridge.pointee.macTable.port(vlan: arrival.vlan, address: key.ethernetDestination, now: now)
     {
-      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding)
+      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding, &last)
     } else {
       unsafe flood(
         index, arrival, tag: tag, from: port, bridge, onlyReserved: isReserved && !reservedPass, forwarding)
@@ -67,7 +75,7 @@ extension Burst {
   @inline(__always)
   private func unicast(
     _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
-    to exit: UInt16, _ forwarding: Forwarding
+    to exit: UInt16, _ forwarding: Forwarding, _ last: inout UnicastDecision
   ) {
     guard exit != pool[index].inPort else {
       drop(index, .samePort)
@@ -86,11 +94,14 @@ extension Burst {
       drop(index, .protectedPort)
       return
     }
-    unsafe setTag(index, from: tag, to: exitPort.pointee.vlan.departureTag(arrival))
-    if unsafe exitPort.pointee.patchPeer != Forwarding.noPeer {
-      unsafe crossPatch(index, out: exit, in: exitPort.pointee.patchPeer)
-    } else {
+    let newTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
+    if unsafe exitPort.pointee.patchPeer == Forwarding.noPeer {
+      last = UnicastDecision(index, pool, exit: exit, oldTag: tag, newTag: newTag)
+      setTag(index, from: tag, to: newTag)
       enqueue(index, slot: exit)
+    } else {
+      setTag(index, from: tag, to: newTag)
+      unsafe crossPatch(index, out: exit, in: exitPort.pointee.patchPeer)
     }
   }
 
@@ -202,6 +213,52 @@ extension Burst {
       pool[index].byteCount &+= 4
       pool[index].offload.move(by: 4)
     }
+  }
+}
+
+/// Where the packet before went: holds for a packet with the same Ethernet header and tags from the same port in the
+/// same burst, because nothing has been learned in between (learning takes the slow path, which replaces this).
+private struct UnicastDecision {
+  /// Entry port, `Forwarding.noBridge` if there is no decision.
+  var slot = Forwarding.noBridge
+  var exit: UInt16 = 0
+  var oldTag: UInt32 = 0
+  var newTag: UInt32 = 0
+  /// Bytes 0 to 7, 8 to 15 and 16 to 19 of the frame as they lie in memory, and which bits of the latter count.
+  var first: UInt64 = 0
+  var second: UInt64 = 0
+  var third: UInt32 = 0
+  var secondMask: UInt64 = 0
+  var thirdMask: UInt32 = 0
+
+  @inline(__always) init() {}
+
+  /// The decision for a packet as it came in, before its tag changes.
+  @inline(__always)
+  init(_ index: PacketIndex, _ pool: PacketPool, exit: UInt16, oldTag: UInt32, newTag: UInt32) {
+    guard pool[index].byteCount >= 20 else { return }
+    let frame = unsafe pool.frame(index)
+    first = unsafe frame.loadUnaligned(as: UInt64.self)
+    second = unsafe frame.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+    third = unsafe frame.loadUnaligned(fromByteOffset: 16, as: UInt32.self)
+    let isTagged = FlowKey.isTag(UInt16(truncatingIfNeeded: second.bigEndian &>> 16))
+    // Untagged: both addresses and the EtherType. Tagged: the tag and the 4 bytes behind it, maybe another tag.
+    secondMask = isTagged ? ~0 : UInt64(bigEndian: 0xffff_ffff_ffff_0000)
+    thirdMask = isTagged ? ~0 : 0
+    slot = pool[index].inPort
+    self.exit = exit
+    self.oldTag = oldTag
+    self.newTag = newTag
+  }
+
+  @inline(__always)
+  func isFor(_ index: PacketIndex, _ pool: PacketPool) -> Bool {
+    guard pool[index].inPort == slot, pool[index].byteCount >= 22 else { return false }
+    let frame = unsafe pool.frame(index)
+    let a = unsafe frame.loadUnaligned(as: UInt64.self) ^ first
+    let b = unsafe (frame.loadUnaligned(fromByteOffset: 8, as: UInt64.self) ^ second) & secondMask
+    let c = unsafe (frame.loadUnaligned(fromByteOffset: 16, as: UInt32.self) ^ third) & thirdMask
+    return a | b | UInt64(c) == 0
   }
 }
 

@@ -11,7 +11,7 @@ struct ForwardingPort {
   var patchPeer: UInt16 = Forwarding.noPeer
   var isProtected = false
   var forwardsReservedMulticast = false
-  var vlan = VLANPolicy(VLANConfig())
+  var vlan: VLANPolicy
 }
 
 /// One bridge as the worker sees it.
@@ -39,7 +39,7 @@ struct ForwardingBridge {
   let portLimit: Int
 }
 
-/// Owner of one version of the forwarding arrays. Made by control code; workers must be past it before it goes.
+/// Owner of one version of the forwarding arrays and of the VLAN sets in them. Made by control code; workers must be past it before it goes.
 @safe final class ForwardingTables {
   let forwarding: Forwarding
   private let cell: UnsafeMutablePointer<Forwarding>
@@ -76,6 +76,8 @@ struct ForwardingBridge {
   var address: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(cell) }
 
   deinit {
+    for slot in 0..<forwarding.portLimit { unsafe forwarding.ports[slot].vlan.deallocate() }
+    for index in 0..<bridgeCount { unsafe forwarding.bridges[index].floodVLANs.deallocate() }
     unsafe forwarding.ports.deallocate()
     unsafe forwarding.bridges.deallocate()
     unsafe forwarding.members.deallocate()

@@ -50,6 +50,9 @@ public struct VLANPolicy: Sendable {
     }
   }
 
+  /// Frees the set of VLANs; no copy of the policy may be used afterwards.
+  public func deallocate() { allowed.deallocate() }
+
   /// Which VLAN a frame with these tags belongs to when it comes in here.
   /// - Parameters:
   ///   - outer: first tag, TPID << 16 | TCI, 0 if untagged.

@@ -39,14 +39,7 @@ import VSwitchCore
   override func receive(_ worker: Worker) {
     let pool = worker.burst.pool
     if replayCount > 0 {
-      for _ in 0..<32 {
-        guard let index = pool.allocate(), let source = unsafe replay.baseAddress else { return }
-        unsafe pool.frame(index).copyMemory(from: source + replayNext &* replayLength, byteCount: replayLength)
-        replayNext = replayNext &+ 1 == replayCount ? 0 : replayNext &+ 1
-        pool[index].byteCount = UInt32(truncatingIfNeeded: replayLength)
-        worker.burst.received(index, slot: slot)
-      }
-      readCount = 32
+      replayBurst(worker.burst)
       return
     }
     for (frame, offload) in incoming {
@@ -61,12 +54,35 @@ import VSwitchCore
     incoming.removeAll()
   }
 
+  private func replayBurst(_ burst: Burst) {
+    let frames = unsafe replay
+    let length = replayLength
+    let count = replayCount
+    var next = replayNext
+    for _ in 0..<32 {
+      guard let index = burst.pool.allocate(), let source = frames.baseAddress else { break }
+      unsafe burst.pool.frame(index).copyMemory(from: source + next &* length, byteCount: length)
+      next = next &+ 1 == count ? 0 : next &+ 1
+      burst.pool[index].byteCount = UInt32(truncatingIfNeeded: length)
+      burst.received(index, slot: slot)
+    }
+    replayNext = next
+    readCount = 32
+  }
+
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
-    let pool = worker.burst.pool
-    for position in 0..<queue.count {
-      worker.forExit(queue[position], self) { index in
-        if keepsFrames { unsafe outgoing.append((Array(pool.bytes(index)), pool[index].offload)) }
-        worker.burst.transmitted(index, slot: slot)
+    let burst = worker.burst
+    let slot = slot
+    if keepsFrames {
+      for position in 0..<queue.count {
+        worker.forExit(queue[position], self) { index in
+          unsafe outgoing.append((Array(burst.pool.bytes(index)), burst.pool[index].offload))
+          burst.transmitted(index, slot: slot)
+        }
+      }
+    } else {
+      for position in 0..<queue.count {
+        worker.forExit(queue[position], self) { index in burst.transmitted(index, slot: slot) }
       }
     }
     queue.removeFirst(queue.count)

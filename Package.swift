@@ -50,9 +50,10 @@ let package = Package(
     .executableTarget(
       name: "vswitchd",
       dependencies: nio + [
-        "VSwitchCore", "Datapath", "OVSDB", argumentParser, logging,
+        "COFlow", "VSwitchCore", "Datapath", "OVSDB", argumentParser, logging,
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
     .executableTarget(name: "vsctl", dependencies: ["OVSDB", argumentParser], swiftSettings: strict),

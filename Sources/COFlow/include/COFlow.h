@@ -4,4 +4,5 @@
 #include "coflow_port.h"
 #include <stdint.h>
 #include "coflow_link.h"
+#include "coflow_process.h"
 #endif

@@ -1,0 +1,74 @@
+// What the command line and the environment ask for, checked and with defaults filled in. Pure but for `Environment`.
+
+import Glibc
+import Logging
+import VSwitchCore
+
+/// The daemon's options.
+struct DaemonOptions: Sendable, Equatable {
+  var runDirectory: String
+  var storeFile: String
+  var logLevel: Logger.Level
+  var logFile: String?
+  var workerCPU: Int?
+
+  static let defaultRunDirectory = "/run/vswitch"
+  static let defaultStoreFile = "/var/lib/vswitch/vswitch.sqlite"
+
+  init(_ arguments: VSwitchDaemon, environment: (String) -> String?) throws(ConfigError) {
+    let asked = arguments.runDir ?? environment("VSWITCH_RUNDIR").flatMap { $0.isEmpty ? nil : $0 }
+    runDirectory = try Self.path(asked ?? Self.defaultRunDirectory, "--run-dir")
+    let store = arguments.store ?? (asked == nil ? Self.defaultStoreFile : runDirectory + "/vswitch.sqlite")
+    storeFile = try Self.path(store, "--store")
+    guard let level = Logger.Level(rawValue: arguments.logLevel) else {
+      throw ConfigError(
+        cause: "there is no log level \"\(arguments.logLevel)\"",
+        remedy: "give --log-level one of " + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    logLevel = level
+    logFile = if let file = arguments.logFile { try Self.path(file, "--log-file") } else { nil }
+    if let cpu = arguments.workerCPU {
+      let count = sysconf(Int32(_SC_NPROCESSORS_CONF))
+      guard (0..<count).contains(cpu) else {
+        throw ConfigError(cause: "there is no CPU \(cpu)", remedy: "give --worker-cpu a number from 0 to \(count - 1)")
+      }
+    }
+    workerCPU = arguments.workerCPU
+    // sun_path holds 107 bytes; the longest name is ovs-vswitchd.<pid>.ctl.
+    guard runDirectory.utf8.count <= 75 else {
+      throw ConfigError(
+        cause: "the run dir's path has \(runDirectory.utf8.count) bytes, too long for the names of sockets in it",
+        remedy: "choose a --run-dir of at most 75 bytes")
+    }
+  }
+
+  /// Absolute, without a slash at its end.
+  private static func path(_ text: String, _ option: String) throws(ConfigError) -> String {
+    guard !text.isEmpty, !text.utf8.contains(0) else {
+      throw ConfigError(cause: "\(option) is empty", remedy: "give it a path")
+    }
+    var path = text
+    if !path.hasPrefix("/") {
+      guard let directory = Environment.currentDirectory() else {
+        throw ConfigError(cause: "the current directory is gone", remedy: "give \(option) an absolute path")
+      }
+      path = directory + (directory.hasSuffix("/") ? "" : "/") + path
+    }
+    while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path
+  }
+}
+
+/// The process's surroundings.
+enum Environment {
+  static func variable(_ name: String) -> String? {
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: value)
+  }
+
+  static func currentDirectory() -> String? {
+    guard let path = unsafe getcwd(nil, 0) else { return nil }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
+  }
+}

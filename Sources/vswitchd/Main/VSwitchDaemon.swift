@@ -1,0 +1,84 @@
+// The program: options, then everything that must happen while the process has one thread (umask, lock, privileges),
+// then the daemon itself. An error at start is one line on standard error with cause and remedy, and exit code 1.
+
+import ArgumentParser
+import Dispatch
+import Glibc
+import Logging
+import VSwitchCore
+
+@main
+struct VSwitchDaemon: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vswitchd",
+    abstract: "The daemon of the virtual switch: runs in the foreground until SIGTERM.",
+    discussion: """
+      Configure it with vsctl or any client of OVSDB on <run dir>/db.sock. SIGHUP opens the log file anew.
+      """,
+    version: "vswitchd \(Version.program)")
+
+  @Option(
+    help: ArgumentHelp(
+      "Directory of sockets and pidfile (default: $VSWITCH_RUNDIR, else /run/vswitch).", valueName: "dir"))
+  var runDir: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "File of the database (default: /var/lib/vswitch/vswitch.sqlite; inside the run dir if one is given).",
+      valueName: "file"))
+  var store: String?
+
+  @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+  var logLevel: String = "info"
+
+  @Option(help: ArgumentHelp("Append the log to this file instead of standard error.", valueName: "file"))
+  var logFile: String?
+
+  @Option(help: ArgumentHelp("CPU to pin the packet worker to.", valueName: "n", visibility: .hidden))
+  var workerCPU: Int?
+
+  @Flag(help: ArgumentHelp("Keep root's privileges and install no system call filter.", visibility: .hidden))
+  var keepPrivileges = false
+
+  func run() throws {
+    let options: DaemonOptions
+    let lock: RunDirectoryLock
+    let sink: LogSink
+    do throws(ConfigError) {
+      options = try DaemonOptions(self, environment: Environment.variable)
+      umask(0o077)
+      signal(SIGPIPE, SIG_IGN)
+      try Privileges.check()
+      lock = try RunDirectoryLock(directory: options.runDirectory)
+      sink = try LogSink(path: options.logFile, level: options.logLevel)
+      if !keepPrivileges { try Privileges.drop() }
+    } catch {
+      Self.fail(error.description)
+    }
+    LoggingSystem.bootstrap { LineLogHandler(label: $0, sink: sink) }
+
+    // The main thread only waits: the packet worker and Swift's executors have threads of their own.
+    let finished = DispatchSemaphore(value: 0)
+    let daemon = Daemon(options: options, lock: lock, sink: sink)
+    Task {
+      do throws(ConfigError) {
+        try await daemon.run()
+      } catch {
+        Self.fail(error.description)
+      }
+      finished.signal()
+    }
+    finished.wait()
+    lock.release()
+    // Not by return: nothing that is still torn down by destructors may outlive the lock and block the exit.
+    Glibc.exit(0)
+  }
+
+  /// Ends the process with one line.
+  private static func fail(_ line: String) -> Never {
+    let text = "vswitchd: " + LogText.escaped(line) + "\n"
+    var bytes = text
+    bytes.withUTF8 { _ = unsafe Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    _exit(1)
+  }
+}

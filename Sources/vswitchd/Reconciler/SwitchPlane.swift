@@ -1,0 +1,33 @@
+// The datapath as the reconciler and the control commands use it, so that both can be tested with one that is made of
+// memory. Calls block for milliseconds: they are made from `BlockingCalls`, never from a thread of Swift's executor.
+
+import Datapath
+import Dispatch
+import VSwitchCore
+
+/// What forwards packets.
+protocol SwitchPlane: Sendable {
+  /// How packets are read and written: "io_uring" or "epoll".
+  var engineName: String { get }
+  var events: AsyncStream<DatapathEvent> { get }
+  func apply(_ config: SwitchConfig) -> [PortState]
+  func portStates() -> [PortState]
+  func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)]
+  func macTable(bridge: String) -> [MACTableEntry]?
+  func flushMACTable(bridge: String, vlan: UInt16?, port: String?) throws(ConfigError) -> Int
+  func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError)
+  func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError)
+}
+
+extension Datapath: SwitchPlane {}
+
+/// A thread for calls that block, one after the other.
+struct BlockingCalls: Sendable {
+  private let queue = DispatchQueue(label: "datapath calls")
+
+  func callAsFunction<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+    await withCheckedContinuation { continuation in
+      queue.async { continuation.resume(returning: body()) }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+// A datapath made of memory: it does what it is told, fails where it is told, and says what it was asked.
+
+import Synchronization
+import VSwitchCore
+
+@testable import Datapath
+@testable import vswitchd
+
+final class FakePlane: SwitchPlane {
+  struct State {
+    var config = SwitchConfig()
+    var applyCount = 0
+    /// Ports that cannot be opened.
+    var failing: [String: ConfigError] = [:]
+    var counters: [QualifiedPort: PortCounters] = [:]
+    var entries: [String: [MACTableEntry]] = [:]
+  }
+  let state = Mutex(State())
+  let events: AsyncStream<DatapathEvent>
+  let eventSource: AsyncStream<DatapathEvent>.Continuation
+  let engineName = "io_uring"
+
+  init() { (events, eventSource) = AsyncStream.makeStream() }
+
+  func apply(_ config: SwitchConfig) -> [PortState] {
+    state.withLock {
+      $0.config = config
+      $0.applyCount += 1
+    }
+    return portStates()
+  }
+
+  func portStates() -> [PortState] {
+    state.withLock { state in
+      state.config.bridges.flatMap { bridge in
+        bridge.ports.map { port in
+          var result = PortState(bridge: bridge.name, name: port.name)
+          if let error = state.failing[port.name] {
+            result.error = error
+          } else {
+            result.portNumber = port.interface.portNumberRequest
+            result.hardwareAddress = MACAddress(bits: 0x0200_0000_0001)
+            result.isLinkUp = true
+          }
+          return result
+        }
+      }
+    }
+  }
+
+  func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] {
+    state.withLock { state in
+      state.counters.map { ($0.key.bridge, $0.key.port, 1, $0.value) }
+    }
+  }
+
+  func macTable(bridge: String) -> [MACTableEntry]? { state.withLock { $0.entries[bridge] } }
+
+  func flushMACTable(bridge: String, vlan: UInt16?, port: String?) throws(ConfigError) -> Int {
+    state.withLock { state in
+      let entries = state.entries[bridge] ?? []
+      let kept = entries.filter { vlan ?? $0.vlan != $0.vlan || port ?? $0.port != $0.port || $0.ageSeconds == nil }
+      state.entries[bridge] = kept
+      return entries.count - kept.count
+    }
+  }
+
+  func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {
+    if port == "nosuch" { throw ConfigError(cause: "bridge \(bridge) has no port nosuch", remedy: "add it") }
+    state.withLock {
+      $0.entries[bridge, default: []].append(
+        MACTableEntry(vlan: vlan, address: address, port: port, portNumber: 1, ageSeconds: nil))
+    }
+  }
+
+  func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {}
+}

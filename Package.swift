@@ -59,7 +59,10 @@ let package = Package(
     .executableTarget(name: "vsctl", dependencies: ["OVSDB", argumentParser], swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["COFlow"], path: "Tests/Support/TestSupport", swiftSettings: strict),
+      name: "CTestSupport", path: "Tests/Support/CTestSupport",
+      cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    .target(
+      name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/Support/TestSupport", swiftSettings: strict),
     .target(
       name: "ReferenceSwitch", dependencies: ["VSwitchCore"], path: "Tests/Support/ReferenceSwitch",
       swiftSettings: strict),
@@ -71,7 +74,7 @@ let package = Package(
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "TestSupport"], swiftSettings: strict),
+      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .gnu11
 )

@@ -34,7 +34,7 @@ package struct RandomScenario {
     package init() {}
   }
 
-  static let vlans: [UInt16] = [0, 1, 10, 20, 4095]
+  package static let vlans: [UInt16] = [0, 1, 10, 20, 4095]
   package static let stations = (1...5).map { MACAddress(bits: 0x0200_0000_0000 + UInt64($0)) }
   static let groups: [MACAddress] =
     [

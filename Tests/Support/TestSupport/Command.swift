@@ -80,7 +80,7 @@ package final class BackgroundCommand {
     var argumentPointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
     var environmentPointers = unsafe all.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
     defer {
-      for unsafepointer in unsafe argumentPointers + environmentPointers { unsafe free(pointer) }
+      unsafe (argumentPointers + environmentPointers).forEach { unsafe free($0) }
     }
     var started: pid_t = 0
     let code = unsafe posix_spawn(&started, path, &actions, &attributes, &argumentPointers, &environmentPointers)

@@ -91,25 +91,25 @@ package final class Daemon {
   package struct PortStatistics: Decodable, Sendable {
     package var bridge: String
     package var port: String
-    package var port_number: Int
-    package var rx_packets: UInt64
-    package var rx_bytes: UInt64
-    package var rx_errors: UInt64
-    package var rx_forwarded: UInt64
-    package var tx_packets: UInt64
-    package var tx_bytes: UInt64
-    package var tx_errors: UInt64
-    package var rx_drops: [String: UInt64]
-    package var tx_drops: [String: UInt64]
+    package var portNumber: Int
+    package var rxPackets: UInt64
+    package var rxBytes: UInt64
+    package var rxErrors: UInt64
+    package var rxForwarded: UInt64
+    package var txPackets: UInt64
+    package var txBytes: UInt64
+    package var txErrors: UInt64
+    package var rxDrops: [String: UInt64]
+    package var txDrops: [String: UInt64]
 
     /// Every packet that came in was forwarded or is counted under one reason.
-    package var addsUp: Bool { rx_packets == rx_forwarded + rx_drops.values.reduce(0, +) }
+    package var addsUp: Bool { rxPackets == rxForwarded + rxDrops.values.reduce(0, +) }
   }
 
   /// One line of `vsctl fdb show --json`.
   package struct MACEntry: Decodable, Sendable, Equatable {
     package var port: String
-    package var port_number: Int
+    package var portNumber: Int
     package var vlan: UInt16
     package var mac: String
     package var age: Int?
@@ -132,7 +132,9 @@ package final class Daemon {
   }
 
   private func decode<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
-    do { return try JSONDecoder().decode(type, from: Data(text.utf8)) } catch {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    do { return try decoder.decode(type, from: Data(text.utf8)) } catch {
       throw TestFailure("not the JSON that was agreed on (\(error)):\n\(text)")
     }
   }

@@ -9,20 +9,18 @@ import VSwitchCore
 @Suite(.enabled(if: OpenVSwitch.isInstalled || TestEnvironment.isContinuousIntegration, "needs openvswitch-switch"))
 struct ReferenceAgainstOpenVSwitchTests {
   /// What Open vSwitch can express and where it keeps to its documentation. Left out is what it does against it, or says
-  /// nothing of: VLAN 0 as native VLAN is not always trunked; trunks show priorities of VLAN 0 with `priority-tags=never`, too; a known destination is reached even on
-  /// a port that does not carry the frame's VLAN; a priority tag before another tag takes that along; behind a patch
-  /// port more tags of a frame are known than `vlan-limit`, but not one of VLAN 0; the drop eligible bit stays or not
-  /// depending on the order in which the ports are served.
-  static func limits(manyTags: Bool, hasLimitOfTwo: Bool, patches: Bool) -> RandomScenario.Limits {
+  /// nothing of: VLAN 0 as native VLAN is not always trunked; trunks show priorities of VLAN 0 with
+  /// `priority-tags=never`, too; a known destination is reached even on a port that does not carry the frame's VLAN; a
+  /// priority tag before another tag takes that along; behind a patch port more tags of a frame are known than on the
+  /// wire, but not one of VLAN 0; the drop eligible bit stays or not depending on the order in which ports are served.
+  static func limits(manyTags: Bool, patches: Bool) -> RandomScenario.Limits {
     var limits = RandomScenario.Limits()
     limits.shortestFrame = 14
     limits.reservedMulticastPerPort = false
     limits.hasVLANZero = false
     limits.bridgeCount = patches ? 2...2 : 1...1
     limits.tagCount = manyTags ? 0...3 : 0...1
-    // Two tags are all that it can keep, the service tag included; what it looks at and cannot keep is lost.
-    limits.hasTunnels = manyTags && !hasLimitOfTwo
-    limits.vlanLimit = hasLimitOfTwo ? 2...2 : 1...1
+    limits.hasTunnels = manyTags
     limits.hasKnownDestinations = !manyTags
     limits.hasPriorityTags = !manyTags && !patches
     limits.hasPriorityTaggedFrames = !manyTags && !patches
@@ -43,8 +41,7 @@ struct ReferenceAgainstOpenVSwitchTests {
 
   private func compare(_ seed: UInt64, _ oracle: OpenVSwitch) throws {
     var random = SeededGenerator(seed: seed)
-    let limits = Self.limits(
-      manyTags: seed % 3 == 0, hasLimitOfTwo: seed % 2 == 0 && seed % 3 != 1, patches: seed % 3 == 1)
+    let limits = Self.limits(manyTags: seed % 3 == 0, patches: seed % 3 == 1)
     let config = RandomScenario.config(limits, using: &random)
     var reference = ReferenceSwitch(config)
     try oracle.apply(config)
@@ -64,9 +61,20 @@ struct ReferenceAgainstOpenVSwitchTests {
         try oracle.addStatic(bridge: bridge, vlan: port.vlan.tag, address: address, port: port.name)
         reference.addStatic(bridge: bridge, vlan: port.vlan.tag, address: address, port: port.name)
       }
-      let frame = RandomScenario.frame(limits, using: &random)
-      let expected = try oracle.receive(frame: frame, port: port.name)
+      var frame = RandomScenario.frame(limits, using: &random)
+      // Two tags are all that it keeps, the service tag included, and half a tag is payload to it.
+      var isPlain = limits
+      isPlain.tagCount = 0...1
+      while port.vlan.mode == .dot1qTunnel && frame.tagCount > 1 || frame.endsInsideTag {
+        frame = RandomScenario.frame(isPlain, using: &random)
+      }
+      var expected = try oracle.receive(frame: frame, port: port.name)
       let actual = reference.receive(frame: frame, bridge: bridge, port: port.name, now: now)
+      // Copies may be a little late on a busy machine.
+      for _ in 0..<10 where expected.count < actual.outputs.count {
+        pauseThread(.milliseconds(20))
+        expected = try (expected + oracle.newFrames()).sorted()
+      }
       guard actual.outputs == expected else {
         Issue.record(
           """
@@ -94,4 +102,21 @@ struct ReferenceAgainstOpenVSwitchTests {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try body(directory)
   }
+}
+
+extension [UInt8] {
+  private func isTag(at offset: Int) -> Bool {
+    count >= offset + 2
+      && (self[offset] == 0x81 && self[offset + 1] == 0 || self[offset] == 0x88 && self[offset + 1] == 0xa8)
+  }
+
+  /// Tags in the frame, whole or not.
+  fileprivate var tagCount: Int {
+    var count = 0
+    while isTag(at: 12 + 4 * count) { count += 1 }
+    return count
+  }
+
+  /// One of the first two tags has no EtherType behind it.
+  fileprivate var endsInsideTag: Bool { tagCount > 0 && count < 14 + 4 * Swift.min(tagCount, 2) }
 }

@@ -44,7 +44,8 @@ public struct VLANPolicy: Sendable {
     case .access: allowed = VLANSet([config.tag])
     case .trunk: allowed = config.trunks.isEmpty ? VLANSet(all: true) : VLANSet(config.trunks)
     case .nativeTagged, .nativeUntagged:
-      allowed = config.trunks.isEmpty ? VLANSet(all: true) : VLANSet(config.trunks.union([config.tag]))
+      // A frame of VLAN 0 would leave untagged, and so in the native VLAN.
+      allowed = VLANSet((config.trunks.isEmpty ? Set(0...4095) : config.trunks).subtracting([0]).union([config.tag]))
     case .dot1qTunnel:
       allowed = config.customerVLANs.isEmpty ? VLANSet(all: true) : VLANSet(config.customerVLANs)
     }
@@ -110,19 +111,26 @@ public struct VLANPolicy: Sendable {
   @inlinable @inline(__always)
   public func departureTag(_ frame: Arrival) -> UInt32 {
     var vlan = frame.vlan
+    var tagType = frame.tagType
+    let isBare: Bool
     switch mode {
     case .dot1qTunnel: return 0
-    case .access: vlan = 0
-    case .nativeUntagged: if vlan == tag { vlan = 0 }
-    case .trunk, .nativeTagged: break
+    case .access: isBare = true
+    case .nativeUntagged: isBare = vlan == tag
+    case .trunk, .nativeTagged: isBare = false
+    }
+    if isBare {
+      vlan = 0
+      tagType = 0x8100
     }
     if vlan == 0 {
       switch priorityTags {
       case .never: return 0
       case .ifNonzero: if frame.priority & 0xe000 == 0 { return 0 }
-      case .always: break
+      // Without a priority, a tag of VLAN 0 is kept where the frame came with one, and not made anew.
+      case .always: if frame.priority & 0xe000 == 0, isBare || !frame.ownsTag { return 0 }
       }
     }
-    return UInt32(frame.tagType) &<< 16 | UInt32(frame.priority | vlan)
+    return UInt32(tagType) &<< 16 | UInt32(frame.priority | vlan)
   }
 }

@@ -18,7 +18,6 @@ package struct RandomScenario {
     package var hasVLANZero = true
     /// How many tags frames come with.
     package var tagCount = 0...3
-    package var vlanLimit = 0...2
     /// Ports in mode dot1q-tunnel.
     package var hasTunnels = true
     /// Frames to stations, which may be known, not only to groups.
@@ -46,7 +45,6 @@ package struct RandomScenario {
     -> SwitchConfig
   {
     var config = SwitchConfig()
-    config.vlanLimit = Int.random(in: limits.vlanLimit, using: &random)
     for b in 1...Int.random(in: limits.bridgeCount, using: &random) {
       var bridge = BridgeConfig(name: "br\(b)")
       bridge.macAgeingSeconds = [15, 300].randomElement(using: &random) ?? 300
@@ -137,7 +135,7 @@ extension SwitchConfig {
     bridges.map { bridge in
       """
       bridge \(bridge.name) ageing \(bridge.macAgeingSeconds) limit \(bridge.macTableLimit) \
-      flood \(bridge.floodVLANs.sorted()) forward-bpdu \(bridge.forwardReservedMulticast) vlan-limit \(vlanLimit)
+      flood \(bridge.floodVLANs.sorted()) forward-bpdu \(bridge.forwardReservedMulticast)
 
       """
         + bridge.ports.map { port in

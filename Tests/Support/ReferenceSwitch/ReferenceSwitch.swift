@@ -67,7 +67,7 @@ package struct ReferenceSwitch {
       return
     }
     let packet: ReferencePacket
-    switch port.vlan.enter(frame, visibleTags: config.visibleTags) {
+    switch port.vlan.enter(frame) {
     case .success(let admitted): packet = admitted
     case .failure(let drop):
       reason = drop.reason
@@ -149,9 +149,6 @@ package struct ReferenceSwitch {
 }
 
 extension SwitchConfig {
-  /// How many tags of a frame count: `vlan-limit`, 0 meaning as many as there can be, of which a bridge looks at two.
-  var visibleTags: Int { vlanLimit == 0 ? 2 : min(vlanLimit, 2) }
-
   /// Where a frame arrives that leaves through a patch port; nil unless both ends name each other.
   func patchPeer(of port: PortConfig) -> (bridge: String, port: String)? {
     for bridge in bridges {

@@ -9,7 +9,7 @@ struct ReferenceTag: Equatable {
   /// 0x8100 or 0x88a8.
   var etherType: UInt16
   var priority: UInt8
-  /// Drop eligible indicator. Only a tag that passes unchanged keeps it.
+  /// Drop eligible indicator.
   var isDropEligible: Bool
   var vlan: UInt16
 
@@ -52,16 +52,12 @@ struct ReferencePacket {
   var addresses: [UInt8]
   /// The VLAN that the frame belongs to; a frame without any tag on a trunk belongs to VLAN 0.
   var vlan: UInt16
-  /// The outermost tag that the frame came with; nil if it came untagged.
+  /// The tag that told the frame's VLAN, or VLAN 0, when it came; nil if it came without, or into a tunnel.
   var arrived: ReferenceTag?
-  /// EtherType and priority for the tag that tells the frame's VLAN: those of the tag that it came with, or of the
-  /// service tag.
+  /// EtherType for the tag that tells the frame's VLAN: the one of `arrived` or of the service tag.
   var etherType: UInt16
-  var priority: UInt8
-  /// VLAN of the tag inside, 0 if there is none or it doesn't count (`vlan-limit`).
+  /// VLAN of the tag inside, 0 if there is none.
   var customerVLAN: UInt16
-  /// The tag inside counts.
-  var innerTagCounts: Bool
   /// Everything behind the addresses and behind the tag of `vlan`, EtherType first.
   var rest: [UInt8]
 }
@@ -86,18 +82,18 @@ extension VLANConfig {
   /// - dot1q-tunnel: in VLAN `tag`, the frame's own tag staying inside as customer tag; refused if the customer's VLAN
   ///   (0 if untagged) is not in `cvlans`. The service tag has priority 0.
   ///
-  /// A frame that ends inside its outermost tag is refused: nobody can tell its VLAN.
-  /// - Parameter visibleTags: how many tags of a frame count (`vlan-limit`).
-  func enter(_ frame: [UInt8], visibleTags: Int) -> Result<ReferencePacket, ReferenceDrop> {
+  /// A frame that ends inside one of its two outermost tags is refused: nobody can tell its VLANs.
+  func enter(_ frame: [UInt8]) -> Result<ReferencePacket, ReferenceDrop> {
     guard frame.count >= 14 else { return .failure(.init(.truncated)) }
     let arrived = ReferenceTag(frame[12...])
     if arrived == nil, ReferenceTag.isTagged(frame[12...]) { return .failure(.init(.truncated)) }
     let outer = arrived?.vlan ?? 0
+    let rest = frame[(arrived == nil ? 12 : 16)...]
+    let inner = arrived == nil ? nil : ReferenceTag(rest)
+    if arrived != nil, inner == nil, ReferenceTag.isTagged(rest) { return .failure(.init(.truncated)) }
     var packet = ReferencePacket(
       addresses: Array(frame[..<12]), vlan: outer, arrived: arrived, etherType: arrived?.etherType ?? 0x8100,
-      priority: arrived?.priority ?? 0, customerVLAN: 0, innerTagCounts: visibleTags >= 2,
-      rest: Array(frame[(arrived == nil ? 12 : 16)...]))
-    if visibleTags >= 2, let inner = ReferenceTag(packet.rest[...]) { packet.customerVLAN = inner.vlan }
+      customerVLAN: inner?.vlan ?? 0, rest: Array(rest))
     switch mode {
     case .access:
       if outer != 0 { return .failure(.init(.taggedOnAccess)) }
@@ -111,9 +107,8 @@ extension VLANConfig {
       if !customerVLANs.isEmpty, !customerVLANs.contains(outer) { return .failure(.init(.customerVLANNotAllowed)) }
       packet.vlan = tag
       packet.customerVLAN = outer
-      packet.innerTagCounts = true
+      packet.arrived = nil
       packet.etherType = serviceEtherType
-      packet.priority = 0
       packet.rest = Array(frame[12...])
     }
     return .success(packet)
@@ -133,15 +128,14 @@ extension VLANConfig {
   ///
   /// A VLAN other than 0 is told in a tag on trunks and native-tagged ports, and on native-untagged ports unless it is
   /// the native one. Otherwise `priority-tags` decides: never a tag; a tag with VLAN ID 0 if there is a priority to tell;
-  /// or also if the frame is in VLAN 0 and came with such a tag. A dot1q-tunnel takes the service tag off, which shows the customer's.
+  /// or also if the frame is in VLAN 0 and came with such a tag. Priority and drop eligible bit stay as they came. A
+  /// dot1q-tunnel takes the service tag off, which shows the customer's. On an access port a customer's tag may be
+  /// left that names no VLAN (one that does is not carried).
   func leave(_ packet: ReferencePacket) -> [UInt8] {
     if mode == .dot1qTunnel { return packet.addresses + packet.rest }
-    var rest = packet.rest
-    if mode == .access, packet.innerTagCounts, ReferenceTag(rest[...]) != nil { rest.removeFirst(4) }
     let isBare = mode == .access || mode == .nativeUntagged && packet.vlan == tag
     let vlan = isBare ? 0 : packet.vlan
-    // A port that cares for priorities gets the one that the frame came with, also in a service tag.
-    let priority = priorityTags == .never ? packet.priority : packet.arrived?.priority ?? 0
+    let priority = packet.arrived?.priority ?? 0
     if vlan == 0 {
       let wearsTag =
         switch priorityTags {
@@ -149,15 +143,12 @@ extension VLANConfig {
         case .ifNonzero: priority != 0
         case .always: priority != 0 || packet.arrived != nil && !isBare
         }
-      if !wearsTag { return packet.addresses + rest }
+      if !wearsTag { return packet.addresses + packet.rest }
     }
-    let tag = ReferenceTag(etherType: isBare ? 0x8100 : packet.etherType, priority: priority, vlan: vlan)
-    var unchanged = packet.arrived
-    unchanged?.isDropEligible = false
-    let isDropEligible = unchanged == tag && packet.arrived?.isDropEligible == true
-    return packet.addresses
-      + ReferenceTag(etherType: tag.etherType, priority: priority, isDropEligible: isDropEligible, vlan: vlan).bytes
-      + rest
+    let tag = ReferenceTag(
+      etherType: isBare ? 0x8100 : packet.etherType, priority: priority,
+      isDropEligible: packet.arrived?.isDropEligible ?? false, vlan: vlan)
+    return packet.addresses + tag.bytes + packet.rest
   }
 }
 

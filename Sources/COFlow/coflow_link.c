@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -131,6 +132,11 @@ int coflow_link_monitor_open(int receive_buffer_bytes) {
     return -saved;
   }
   return fd;
+}
+
+int coflow_link_wake_open(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
 }
 
 long coflow_link_monitor_receive(int fd, void *buffer, size_t byte_count, int32_t *nsid) {

@@ -27,6 +27,9 @@ int coflow_namespace_id(int fd);
 /// of every namespace that has an id in its own. Returns the descriptor or -errno.
 int coflow_link_monitor_open(int receive_buffer_bytes);
 
+/// An eventfd(2), close-on-exec and non-blocking. Returns the descriptor or -errno.
+int coflow_link_wake_open(void);
+
 /// Receives one datagram. `nsid` becomes the sender's namespace id, or -1 for the socket's own namespace.
 /// Returns its byte count, 0 for one that the kernel did not send, or -errno (-EAGAIN: none waiting; -ENOBUFS: messages
 /// were lost, or cut because the buffer is too small).

@@ -111,13 +111,18 @@ private final class ThreadBody {
 private let threadStackByteCount = 256 << 10
 
 /// Starts a thread that runs `body`.
+/// - Parameter name: at most 15 bytes; shown by ps and top.
 /// - Returns: the thread, to be joined or detached once; nil with errno on failure.
-func startThread(_ body: @escaping @Sendable () -> Void) -> (thread: pthread_t, failure: Int32) {
+func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> (thread: pthread_t, failure: Int32) {
   var attributes = pthread_attr_t()
   unsafe pthread_attr_init(&attributes)
   unsafe pthread_attr_setstacksize(&attributes, threadStackByteCount)
   defer { unsafe pthread_attr_destroy(&attributes) }
-  let context = unsafe Unmanaged.passRetained(ThreadBody(body))
+  let context = unsafe Unmanaged.passRetained(
+    ThreadBody {
+      _ = unsafe coflow_thread_setup(name, -1)
+      body()
+    })
   var thread = pthread_t()
   let failure = unsafe pthread_create(
     &thread, &attributes,
@@ -133,7 +138,7 @@ func startThread(_ body: @escaping @Sendable () -> Void) -> (thread: pthread_t, 
 /// Runs `body` on a thread of its own and waits for its end.
 /// - Returns: 0, or the errno value why no thread could be started.
 private func runThreadToEnd(_ body: @escaping @Sendable () -> Void) -> Int32 {
-  let (thread, failure) = startThread(body)
+  let (thread, failure) = startThread(name: "netns", body)
   if failure == 0 { pthread_join(thread, nil) }
   return failure
 }

@@ -115,7 +115,7 @@ int coflow_namespace_id(int fd) {
   return id < 0 ? -EPROTO : id;
 }
 
-int coflow_link_monitor_open(int receive_buffer_bytes) {
+int coflow_link_monitor_open(int receive_buffer_bytes, int *hears_others) {
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
   if (fd < 0) return -errno;
   int on = 1, link_group = RTNLGRP_LINK, id_group = RTNLGRP_NSID;
@@ -123,8 +123,8 @@ int coflow_link_monitor_open(int receive_buffer_bytes) {
   // Best effort: a small buffer only means an earlier resync.
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer_bytes, sizeof receive_buffer_bytes) < 0)
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
-  if (setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof on) < 0 ||
-      bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+  *hears_others = setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof on) == 0;
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
       setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &link_group, sizeof link_group) < 0 ||
       setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &id_group, sizeof id_group) < 0) {
     int saved = errno;

@@ -23,9 +23,10 @@ int coflow_setns_network(int fd);
 /// has none. Returns the id (0 or more) or -errno.
 int coflow_namespace_id(int fd);
 
-/// A NETLINK_ROUTE socket, close-on-exec and non-blocking, subscribed to link and namespace-id changes of its own and
-/// of every namespace that has an id in its own. Returns the descriptor or -errno.
-int coflow_link_monitor_open(int receive_buffer_bytes);
+/// A NETLINK_ROUTE socket, close-on-exec and non-blocking, subscribed to link and namespace-id changes of its own
+/// namespace. `hears_others` becomes 1 if it also hears every namespace that has an id there, which takes
+/// CAP_NET_BROADCAST now (not later). Returns the descriptor or -errno.
+int coflow_link_monitor_open(int receive_buffer_bytes, int *hears_others);
 
 /// An eventfd(2), close-on-exec and non-blocking. Returns the descriptor or -errno.
 int coflow_link_wake_open(void);

@@ -56,6 +56,9 @@ extension LinkEvent {
     return events
   }
 
+  /// NETNSA_NSID of <linux/net_namespace.h>.
+  private static var namespaceIDAttribute: Int32 { 1 }
+
   private static func event(_ header: UnsafeMutablePointer<nlmsghdr>, namespaceID: Int32?) -> LinkEvent? {
     let type = unsafe Int(header.pointee.nlmsg_type)
     switch type {
@@ -86,7 +89,7 @@ extension LinkEvent {
       let headerByteCount = Int32(MemoryLayout<rtgenmsg>.size)
       // Told about by a namespace that is not the switch's own, the id is one of that namespace.
       guard namespaceID == nil, unsafe nlmsg_valid_hdr(header, headerByteCount) != 0,
-        let id = unsafe attribute(header, headerByteCount, 1 /* NETNSA_NSID */), id.count >= 4
+        let id = unsafe attribute(header, headerByteCount, namespaceIDAttribute), id.count >= 4
       else { return nil }
       return .namespaceDeleted(unsafe id.loadUnaligned(as: Int32.self))
     default:

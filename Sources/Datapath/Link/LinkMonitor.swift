@@ -16,13 +16,17 @@ package final class LinkMonitor: Sendable {
   package let events: AsyncStream<LinkEvent>
   private let listener: Listener
   private let thread: Mutex<pthread_t?>
+  /// The right to hear other namespaces is asked for once, when the socket is opened.
+  private let hearsOthers: Bool
 
-  /// Starts to listen in the namespace of the process.
+  /// Starts to listen in the namespace of the process. Make it before privileges are given up: to hear of other
+  /// namespaces takes CAP_NET_BROADCAST at this moment.
   /// - Parameters:
   ///   - receiveBufferByteCount: what the kernel keeps until it is read; beyond, messages are lost (`resync`).
   ///   - eventLimit: what the stream keeps until it is read; beyond, the oldest are replaced by `resync`.
   package init(receiveBufferByteCount: Int32 = 1 << 20, eventLimit: Int = 1024) throws(LinkError) {
-    let socket = coflow_link_monitor_open(receiveBufferByteCount)
+    var hearsOthers: Int32 = 0
+    let socket = unsafe coflow_link_monitor_open(receiveBufferByteCount, &hearsOthers)
     guard socket >= 0 else { throw LinkError(errno: -socket, action: "listen for link changes") }
     let wake = coflow_link_wake_open()
     guard wake >= 0 else {
@@ -32,6 +36,7 @@ package final class LinkMonitor: Sendable {
     let (events, continuation) = AsyncStream.makeStream(
       of: LinkEvent.self, bufferingPolicy: .bufferingNewest(max(2, eventLimit)))
     self.events = events
+    self.hearsOthers = hearsOthers != 0
     listener = Listener(socket: socket, wake: wake, continuation: continuation)
     let (thread, failure) = startThread(name: "links") { [listener] in listener.run() }
     self.thread = Mutex(failure == 0 ? thread : nil)
@@ -43,6 +48,11 @@ package final class LinkMonitor: Sendable {
   /// Also tells of changes in `namespace`, until it is deleted or `unwatch` is called.
   /// - Returns: the id under which its events come; the same for every name of the namespace.
   package func watch(_ namespace: NetworkNamespace) throws(LinkError) -> Int32 {
+    guard hearsOthers else {
+      throw LinkError(
+        .notPermitted, cause: "could not watch \(namespace) (the switch was started without CAP_NET_BROADCAST)",
+        remedy: "start it as root or with that capability")
+    }
     let id = try namespace.withDescriptor { coflow_namespace_id($0) }
     guard id >= 0 else {
       if id == -EINVAL {

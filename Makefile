@@ -1,0 +1,71 @@
+# Build, test and install. Everything is SwiftPM underneath; see CONTRIBUTING.md.
+#   make            release build of vswitchd and vsctl, Swift's library linked in
+#   make test       debug build and all tests (as root: the system tests, too)
+#   make demo       a router lab of four hosts on two VLANs, built, tested and taken down again (root)
+#   make perf       instructions per packet, allocations per packet, a short round against other switches (root)
+#   make install    to PREFIX (default /usr/local), under DESTDIR if given
+#   make lint       what CI checks of the sources' form
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+JOBS ?= $(shell nproc)
+# Arguments for `swift test`, such as TEST_FLAGS="--filter MACTable".
+TEST_FLAGS ?=
+
+RELEASE = -c release -j $(JOBS) --static-swift-stdlib
+BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
+UNIT_DIR ?= /lib/systemd/system
+
+.PHONY: all build packages test system-test-release demo perf peers lint install uninstall clean
+
+all: build
+
+build:
+	$(SWIFT) build $(RELEASE) --product vswitchd
+	$(SWIFT) build $(RELEASE) --product vsctl
+
+packages:
+	./scripts/install-packages.sh
+
+test:
+	$(SWIFT) build --build-tests -j $(JOBS)
+	$(SWIFT) test --skip-build $(TEST_FLAGS)
+
+# The system tests on the programs as they are shipped: memory and wake-ups are checked on those alone.
+system-test-release: build
+	$(SWIFT) build --build-tests -j $(JOBS)
+	VSWITCH_BINDIR=$(BIN) $(SWIFT) test --skip-build --filter SystemTests $(TEST_FLAGS)
+
+demo:
+	./examples/router-lab.sh
+
+perf:
+	./Perf/run.sh
+
+peers: build
+	VSWITCH_BINDIR=$(BIN) python3 Perf/Peers/compare.py
+
+lint:
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Perf
+
+install:
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNIT_DIR)
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 755 $(BIN)/vswitchd $(DESTDIR)$(PREFIX)/sbin/vswitchd
+	install -m 755 $(BIN)/vsctl $(DESTDIR)$(PREFIX)/bin/vsctl
+	sed 's|@PREFIX@|$(PREFIX)|' packaging/vswitchd.service > $(DESTDIR)$(UNIT_DIR)/vswitchd.service
+	chmod 644 $(DESTDIR)$(UNIT_DIR)/vswitchd.service
+	$(BIN)/vsctl --generate-completion-script bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl
+	$(BIN)/vsctl --generate-completion-script zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vsctl
+	$(BIN)/vsctl --generate-completion-script fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vsctl.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vswitchd $(DESTDIR)$(PREFIX)/bin/vsctl $(DESTDIR)$(UNIT_DIR)/vswitchd.service
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vsctl
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vsctl.fish
+
+clean:
+	rm -rf .build .build-perf

@@ -50,7 +50,8 @@ import VSwitchCore
     #expect { try service.settings(ofLinkNamed: "vsnosuchlink") } throws: {
       ($0 as? LinkError)?.code == .noSuchLink
     }
-    for index in [-1, 0, Int.max, Int(Int32.max)] {
+    #expect { try service.link(index: Int(Int32.max)) } throws: { ($0 as? LinkError)?.code == .noSuchLink }
+    for index in [-1, 0, Int.max] {
       #expect { try service.link(index: index) } throws: { ($0 as? LinkError)?.code == .noSuchLink }
       #expect { try service.setAdminUp(true, index: index) } throws: { ($0 as? LinkError)?.code == .noSuchLink }
     }

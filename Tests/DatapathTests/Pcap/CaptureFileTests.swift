@@ -96,8 +96,23 @@ private func frames(_ count: Int) -> [[UInt8]] {
     }
   }
 
-  @Test
-  func fileOfAnotherKindIsRefused() throws {
+  @Test(.enabled(if: mayMakeNamespaces, "needs root"))
+  func fullDiskEndsTheFileWithARemedy() throws {
+    try withDirectory { path in
+      try run("/bin/mount", ["-t", "tmpfs", "-o", "size=64k", "vst", path])
+      defer { _ = try? run("/bin/umount", ["-l", path]) }
+      var writer = try CaptureWriter("a.pcap", in: CaptureDirectory(path), byteLimit: 1 << 30)
+      let frame = [UInt8](repeating: 1, count: 1500)
+      var isWritten = true
+      for _ in 0..<100 where isWritten { isWritten = write([frame], to: &writer) }
+      #expect(!isWritten)
+      #expect(
+        writer.failure.map { "\($0)" }
+          == "could not write capture file a.pcap (No space left on device): free space on the disk")
+    }
+  }
+
+  @Test func fileOfAnotherKindIsRefused() throws {
     try withDirectory { path in
       let directory = CaptureDirectory(path)
       unsafe mkfifo(path + "/pipe", 0o600)

@@ -1,6 +1,7 @@
 // The datapath as the control world sees it: one object that is brought to a desired state and asked for its state.
 // Thread-safe; calls take milliseconds (ports are opened, a grace period is waited for), so call it from control code.
 
+import Glibc
 import Synchronization
 import VSwitchCore
 
@@ -14,6 +15,7 @@ package final class Datapath: Sendable {
   private let state = Mutex(ControlState())
   /// Keys the MAC tables' hash.
   private let seed: UInt64
+  private let links: LinkMonitor
 
   /// Starts the worker; no ports yet.
   package init(_ options: DatapathOptions) throws(ConfigError) {
@@ -21,7 +23,12 @@ package final class Datapath: Sendable {
     opener = PortOpener(captureDirectory: options.captureDirectory)
     var random = SystemRandomNumberGenerator()
     seed = random.next()
+    do throws(LinkError) { links = try LinkMonitor() } catch { throw error.configError }
     worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
+    let changes = links.events
+    Task { [weak self] in
+      for await change in changes { self?.linkChanged(change) }
+    }
   }
 
   /// How packets are read and written: "io_uring" or "epoll".
@@ -29,6 +36,7 @@ package final class Datapath: Sendable {
 
   /// Ends the worker and closes every port. Nothing else may be called afterwards.
   package func shutdown() {
+    links.stop()
     state.withLock { state in
       worker.stop()
       for bridge in state.bridges.values { bridge.macTable.deallocate() }
@@ -50,7 +58,7 @@ package final class Datapath: Sendable {
       let closing = change.closing.compactMap { key in state.ports.removeValue(forKey: key) }
       if !closing.isEmpty { publish(&state) }
       for port in closing {
-        close(port, &state)
+        closePort(port, &state)
         if change.reopening.contains(PortKey(bridge: port.bridge, name: port.config.name)) {
           state.linkResets[PortKey(bridge: port.bridge, name: port.config.name), default: 0] += 1
         }
@@ -93,6 +101,7 @@ package final class Datapath: Sendable {
       worker.mailbox.perform { $0.open(slot: slot) }
       state.ports[key] = entry
       if let problem = entry.adjustLink() { state.failures[key] = problem }
+      follow(entry)
       return opened.io
     } catch {
       state.releaseSlot(slot)
@@ -118,7 +127,7 @@ package final class Datapath: Sendable {
     if old.interface != port.interface, let problem = entry.adjustLink() { state.failures[key] = problem }
   }
 
-  private func close(_ port: OpenPort, _ state: inout ControlState) {
+  private func closePort(_ port: OpenPort, _ state: inout ControlState) {
     let slot = port.slot
     let table = state.bridges[port.bridge]?.macTable
     worker.mailbox.perform { worker in
@@ -184,6 +193,36 @@ package final class Datapath: Sendable {
         return result
       }
     }
+  }
+
+  // MARK: link events
+
+  /// Passes on what concerns a configured port.
+  private func linkChanged(_ event: LinkEvent) {
+    let notice: LinkNotice
+    switch event {
+    case .added(let link), .changed(let link), .deleted(let link): notice = link
+    case .namespaceDeleted, .resync:
+      eventSource.yield(.linkChanged(name: ""))
+      return
+    }
+    let isOurs = state.withLock { state in
+      guard let port = state.config.bridges.lazy.flatMap(\.ports).first(where: { $0.name == notice.name }) else {
+        // A link in a watched namespace may have been renamed there.
+        return notice.namespaceID != nil
+      }
+      let open = state.ports.values.first { $0.config.name == port.name }
+      if case .deleted = event, let open { follow(open) }
+      return true
+    }
+    if isOurs { eventSource.yield(.linkChanged(name: notice.name)) }
+  }
+
+  /// Listens where a port's link lives now, if that is another namespace than the switch's.
+  private func follow(_ port: OpenPort) {
+    guard let namespace = port.foreignNamespace() else { return }
+    defer { close(namespace) }
+    _ = try? links.watch(.descriptor(namespace))
   }
 
   // MARK: counters and MAC tables

@@ -37,14 +37,21 @@ struct OpenPort: Sendable {
 
   /// Calls `body` with a service for the namespace where the port's link is now.
   func withLinks<Value>(_ body: (LinkService) throws(LinkError) -> Value) throws(LinkError) -> Value {
-    if tapDescriptor >= 0 {
-      let namespace = coflow_tap_namespace(tapDescriptor)
-      if namespace >= 0 {
-        defer { close(namespace) }
-        if !isOwnNamespace(namespace) { return try body(try LinkService(.descriptor(namespace))) }
-      }
+    guard let namespace = foreignNamespace() else { return try body(try LinkService()) }
+    defer { close(namespace) }
+    return try body(try LinkService(.descriptor(namespace)))
+  }
+
+  /// A descriptor of the namespace where the port's link is, to be closed by the caller; nil if it is the switch's own.
+  func foreignNamespace() -> Int32? {
+    guard tapDescriptor >= 0 else { return nil }
+    let namespace = coflow_tap_namespace(tapDescriptor)
+    guard namespace >= 0 else { return nil }
+    if isOwnNamespace(namespace) {
+      close(namespace)
+      return nil
     }
-    return try body(try LinkService())
+    return namespace
   }
 
   /// The name of the port's link, which its user may have changed.

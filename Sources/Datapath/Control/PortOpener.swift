@@ -112,7 +112,18 @@ struct PortOpener {
   // MARK: pcap
 
   private func openPcap(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
-    throw ConfigError(cause: "\(interface.name): pcap ports are not built in", remedy: "use another type")
+    let directory = CaptureDirectory(captureDirectory)
+    let input = interface.options["rx-file"]
+    let output = interface.options["tx-file"]
+    guard input != nil || output != nil else {
+      throw ConfigError(
+        cause: "\(interface.name): a pcap port needs a file",
+        remedy: "set options:rx-file to read a capture, options:tx-file to write one")
+    }
+    let port = PcapPort(slot: slot)
+    if let input { try port.read(input, in: directory) }
+    if let output { try port.write(output, in: directory) }
+    return OpenedPort(io: port)
   }
 }
 

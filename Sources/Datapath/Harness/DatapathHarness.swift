@@ -70,6 +70,16 @@ package final class DatapathHarness {
     bridge: String, port: String, frame: [UInt8], offload: OffloadMetadata = OffloadMetadata()
   ) -> [Output] {
     memoryPorts[PortKey(bridge: bridge, name: port)]?.incoming.append((frame, offload))
+    return step()
+  }
+
+  /// Lets frames come in at a port as one burst and returns everything that leaves, by bridge and port.
+  package func receive(bridge: String, port: String, frames: [[UInt8]]) -> [Output] {
+    for frame in frames { memoryPorts[PortKey(bridge: bridge, name: port)]?.incoming.append((frame, OffloadMetadata())) }
+    return step()
+  }
+
+  private func step() -> [Output] {
     worker.round(maySleep: false)
     worker.round(maySleep: false)
     var outputs: [Output] = []

@@ -20,6 +20,8 @@ class PortIO {
   final var isArmed = false
   /// The engine has been asked to tell when packets can be sent.
   final var isWaitingToSend = false
+  /// Nothing will come any more (a file was read to its end).
+  final var isAtEnd = false
   /// Rounds in a row without a packet.
   final var emptyRounds = 0
   /// Packets to ask for in a round: follows what came.

@@ -204,14 +204,14 @@ extension Burst {
       unsafe frame.storeBytes(of: second, toByteOffset: 12, as: UInt32.self)
       pool[index].start &+= 4
       pool[index].byteCount &-= 4
-      pool[index].offload.move(by: -4)
+      pool[index].offload.moveHeaders(by: -4)
     } else {
       unsafe frame.storeBytes(of: first, toByteOffset: -4, as: UInt64.self)
       unsafe frame.storeBytes(of: second, toByteOffset: 4, as: UInt32.self)
       unsafe frame.storeBytes(of: new.bigEndian, toByteOffset: 8, as: UInt32.self)
       pool[index].start &-= 4
       pool[index].byteCount &+= 4
-      pool[index].offload.move(by: 4)
+      pool[index].offload.moveHeaders(by: 4)
     }
   }
 }
@@ -259,15 +259,5 @@ private struct UnicastDecision {
     let b = unsafe (frame.loadUnaligned(fromByteOffset: 8, as: UInt64.self) ^ second) & secondMask
     let c = unsafe (frame.loadUnaligned(fromByteOffset: 16, as: UInt32.self) ^ third) & thirdMask
     return a | b | UInt64(c) == 0
-  }
-}
-
-extension OffloadMetadata {
-  /// The headers moved: `bytes` were put in (or taken out, if negative) in front of the transport header. Wrapping is
-  /// meant: what does not fit the frame is found by `classify`.
-  @inline(__always)
-  mutating func move(by bytes: Int16) {
-    if flags & OffloadMetadata.needsChecksum != 0 { checksumStart &+= UInt16(bitPattern: bytes) }
-    if headerByteCount != 0 { headerByteCount &+= UInt16(bitPattern: bytes) }
   }
 }

@@ -174,17 +174,23 @@ import VSwitchCore
   /// A copy of a packet with its own buffer, whose outcome counts for the packet; nil when no buffer is free.
   @inline(never)
   func copy(_ index: PacketIndex) -> PacketIndex? {
-    guard let copy = pool.allocate() else { return nil }
+    guard let copy = allocateFollower(of: index) else { return nil }
     pool[copy].start = pool[index].start
     pool[copy].byteCount = pool[index].byteCount
     pool[copy].offload = pool[index].offload
-    pool[copy].inPort = pool[index].inPort
     pool[copy].patchHops = pool[index].patchHops
     unsafe pool.bytes(copy).copyMemory(from: UnsafeRawBufferPointer(pool.bytes(index)))
-    // A copy of a copy hangs on the same origin, so that chains stay one step deep.
-    let origin = pool[index].origin == Packet.none ? index : pool[index].origin
-    pool[copy].origin = origin
-    pool[origin].references &+= 1
     return copy
+  }
+
+  /// An empty packet whose outcome counts for another one, which it keeps; nil when no buffer is free.
+  func allocateFollower(of index: PacketIndex) -> PacketIndex? {
+    guard let follower = pool.allocate() else { return nil }
+    // What follows a follower hangs on the same packet, so that chains stay one step deep.
+    let origin = pool[index].origin == Packet.none ? index : pool[index].origin
+    pool[follower].inPort = pool[index].inPort
+    pool[follower].origin = origin
+    pool[origin].references &+= 1
+    return follower
   }
 }

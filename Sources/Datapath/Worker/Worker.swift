@@ -67,7 +67,9 @@ import VSwitchCore
     }
     mailbox.quiescent()
     for port in hot { port.receive(self) }
-    if hot.isEmpty, maySleep, !busyPoll {
+    // A queue that the system had no room for (ENOBUFS) is tried again at once.
+    let hasQueued = unsafe burst.state.pointee.dirtyCount > 0
+    if hot.isEmpty, !hasQueued, maySleep, !busyPoll {
       for port in unarmed where !port.isHot && !port.isArmed && port.descriptor >= 0 {
         port.isArmed = true
         engine.arm(port)
@@ -133,7 +135,8 @@ import VSwitchCore
       } else {
         port.emptyRounds += 1
         port.readTarget = 1
-        if port.emptyRounds > Worker.spinRounds, !busyPoll, port.descriptor >= 0 {
+        let isCold = port.descriptor < 0 ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !busyPoll
+        if isCold {
           port.isHot = false
           hot.swapAt(position, hot.count - 1)
           hot.removeLast()
@@ -187,6 +190,9 @@ import VSwitchCore
     hot.removeAll { $0 === port }
     unarmed.removeAll { $0 === port }
   }
+
+  /// Stops asking a port that has come to its end, from its own `receive`.
+  func retireLater(_ port: PortIO) { port.isAtEnd = true }
 
   /// A write of virtio header and frame has ended.
   @inline(__always)

@@ -59,7 +59,7 @@ import VSwitchCore
         unsafe lengths[position] = length &+ 4
       }
       unsafe worker.readDone(index, slot: slot, result: Int(lengths[position]))
-      if tag != 0 { pool[index].offload.move(by: 4) }
+      if tag != 0 { pool[index].offload.moveHeaders(by: 4) }
     }
     // Newest first, so that the same buffers are used again.
     var position = wanted

@@ -135,7 +135,8 @@ package actor OVSDBClient {
     do {
       return try await rpc.call(method, params)
     } catch JSONRPCError.remote(let error) {
-      throw OVSDBError(json: error) ?? OVSDBError(error.string ?? "unknown error", error.string == nil ? "\(error)" : nil)
+      throw OVSDBError(json: error)
+        ?? OVSDBError(error.string ?? "unknown error", error.string == nil ? "\(error)" : nil)
     }
   }
 

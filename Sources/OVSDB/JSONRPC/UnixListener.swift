@@ -20,7 +20,8 @@ struct UnixListener {
     descriptor = socket(AF_UNIX, type, 0)
     guard descriptor >= 0 else { throw Self.failure(path) }
     _ = unsafe unlink(temporaryPath)
-    guard fchmod(descriptor, 0o600) == 0, unsafe try Self.withAddress(temporaryPath, { unsafe bind(descriptor, $0, $1) }) == 0
+    guard fchmod(descriptor, 0o600) == 0,
+      unsafe try Self.withAddress(temporaryPath, { unsafe bind(descriptor, $0, $1) }) == 0
     else {
       let error = Self.failure(path)
       Glibc.close(descriptor)

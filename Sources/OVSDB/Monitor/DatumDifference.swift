@@ -1,11 +1,11 @@
 // The difference of two contents of a column, as update2 and update3 carry it (ovsdb-server(7), <row-update2>): of a
 // set the elements to toggle; of a map the pairs to toggle, and pairs whose key is there with another value to put in
-// its place; of a scalar the new value.
+// its place; of a column with at most one element (an optional one too) the new content.
 
 extension Datum {
   /// What turns this content into `new`.
   package func difference(to new: Datum, _ type: ColumnType) -> Datum {
-    if type.isScalar { return new }
+    if type.countMaximum == 1 { return new }
     guard type.isMap else {
       return Datum(set: atoms.filter { !new.contains($0) } + new.atoms.filter { !contains($0) })
     }
@@ -17,7 +17,7 @@ extension Datum {
 
   /// This content with a difference applied.
   package func applying(difference: Datum, _ type: ColumnType) -> Datum {
-    if type.isScalar { return difference }
+    if type.countMaximum == 1 { return difference }
     guard type.isMap else {
       return Datum(set: atoms.filter { !difference.contains($0) } + difference.atoms.filter { !contains($0) })
     }

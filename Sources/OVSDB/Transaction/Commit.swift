@@ -60,7 +60,8 @@ extension TransactionRun {
         : "existed in the database before this transaction and was modified by the transaction"
     }
     func list(_ words: [String]) -> String {
-      words.count < 3 ? words.joined(separator: " and ")
+      words.count < 3
+        ? words.joined(separator: " and ")
         : words.dropLast().joined(separator: ", ") + ", and " + (words.last ?? "")
     }
     let values = list(key.map { $0.atoms.map(\.text).joined(separator: ", ") })

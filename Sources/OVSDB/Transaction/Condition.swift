@@ -62,6 +62,7 @@ package struct Condition: Sendable, Equatable {
             "Type mismatch: \"\(functionName)\" operator may not be applied to column \(column) of type "
               + "\(type.english).", syntax: element)
         }
+        type.countMinimum = 1
       case .equal, .notEqual: break
       case .includes: if !type.isScalar { type.countMinimum = 0 }
       case .excludes:

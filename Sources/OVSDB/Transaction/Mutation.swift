@@ -129,7 +129,8 @@ extension Datum {
   /// With the elements of `other` added; a key that a map has already keeps its value.
   package func union(_ other: Datum) -> Datum {
     if other.isEmpty { return self }
-    return isMap ? Datum(map: other.pairs.map { ($0.key, $0.value) } + pairs.map { ($0.key, $0.value) })
+    return isMap
+      ? Datum(map: other.pairs.map { ($0.key, $0.value) } + pairs.map { ($0.key, $0.value) })
       : Datum(set: atoms + other.atoms)
   }
 

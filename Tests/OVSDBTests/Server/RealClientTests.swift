@@ -31,12 +31,16 @@ import Testing
     #expect(try await call("get", "port", "p2", "trunks") == "[10, 20]\n")
     #expect(try await call("get", "interface", "p1", "external_ids", "ofport") == "{a=b}\n1\n")
     #expect(try await call("--bare", "--columns=name", "find", "port", "tag=10") == "p1\n")
-    #expect(try await call("--columns=name,tag", "list", "port", "p1") == "name                : p1\ntag                 : 10\n")
+    #expect(
+      try await call("--columns=name,tag", "list", "port", "p1")
+        == "name                : p1\ntag                 : 10\n")
     _ = try await call("set", "port", "p1", "tag=[]", "--", "remove", "interface", "p1", "external_ids", "a")
     #expect(try await call("get", "port", "p1", "tag") == "[]\n")
     _ = try await call("wait-until", "bridge", "br0", "datapath_type=netdev")
     let show = try await call("show")
-    for part in ["Bridge br0", "datapath_type: netdev", "Port p2", "trunks: [10, 20]", "Interface p1", "type: internal"] {
+    for part in [
+      "Bridge br0", "datapath_type: netdev", "Port p2", "trunks: [10, 20]", "Interface p1", "type: internal",
+    ] {
       #expect(show.contains(part), "\(show)")
     }
     _ = try await call("--", "--id=@m", "create", "mirror", "name=m", "--", "set", "bridge", "br0", "mirrors=@m")

@@ -19,8 +19,9 @@ extension OpenVSwitchSchema {
       .init("controller", .set(.reference("Controller"))),
       .init(
         "protocols",
-        .set(.choice(
-          "OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"))),
+        .set(
+          .choice(
+            "OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"))),
       .init("fail_mode", .optional(.choice("standalone", "secure"))),
       .init("status", .stringMap, ephemeral: true),
       .init("rstp_status", .stringMap, ephemeral: true),

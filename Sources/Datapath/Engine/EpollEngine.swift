@@ -37,10 +37,15 @@ final class EpollEngine: IOEngine {
     }
   }
 
-  override func stageWrite(_ port: PortIO, _ index: PacketIndex, _ worker: Worker) {
-    let bytes = unsafe worker.burst.pool.bytesWithHeader(index)
-    let result = unsafe coflow_write(port.descriptor, bytes.baseAddress, UInt(bytes.count))
-    worker.writeDone(index, slot: port.slot, result: result)
+  override func stageWrites(_ port: PortIO, count: Int, _ worker: Worker) {
+    let burst = worker.burst
+    let descriptor = port.descriptor
+    for position in 0..<count {
+      let index = unsafe burst.exit[position]
+      let bytes = unsafe burst.pool.bytesWithHeader(index)
+      let result = unsafe coflow_write(descriptor, bytes.baseAddress, UInt(bytes.count))
+      worker.writeDone(index, slot: port.slot, result: result)
+    }
   }
 
   override func arm(_ port: PortIO) { want(EPOLLIN.rawValue, port) }

@@ -13,8 +13,9 @@ class IOEngine {
   /// Stages up to `count` reads of one packet each (virtio header and frame).
   func stageReads(_ port: PortIO, count: Int, _ worker: Worker) {}
 
-  /// Stages one write (virtio header and frame); takes over a reference of the packet.
-  func stageWrite(_ port: PortIO, _ index: PacketIndex, _ worker: Worker) {}
+  /// Stages writes (virtio header and frame) of the first `count` packets of the burst's `exit`; takes over a reference
+  /// of each.
+  func stageWrites(_ port: PortIO, count: Int, _ worker: Worker) {}
 
   /// Has the worker told (once) when packets come for `port`.
   func arm(_ port: PortIO) {}

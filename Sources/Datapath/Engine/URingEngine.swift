@@ -53,7 +53,7 @@ import VSwitchCore
   }
 
   @inline(__always)
-  private func nextEntry(_ worker: Worker) -> UnsafeMutablePointer<io_uring_sqe>? {
+  private func nextEntry() -> UnsafeMutablePointer<io_uring_sqe>? {
     if let entry = unsafe io_uring_get_sqe(ring) { return unsafe entry }
     if !isRegistered { register() }
     unsafe io_uring_submit(ring)
@@ -64,7 +64,7 @@ import VSwitchCore
     let pool = worker.burst.pool
     for _ in 0..<count {
       guard let index = pool.allocate() else { return }
-      guard let entry = unsafe nextEntry(worker) else {
+      guard let entry = unsafe nextEntry() else {
         pool.recycle(index)
         return
       }
@@ -75,15 +75,21 @@ import VSwitchCore
     }
   }
 
-  override func stageWrite(_ port: PortIO, _ index: PacketIndex, _ worker: Worker) {
-    guard let entry = unsafe nextEntry(worker) else {
-      worker.burst.transmitFailed(index, slot: port.slot, .transmitError)
-      return
+  override func stageWrites(_ port: PortIO, count: Int, _ worker: Worker) {
+    let burst = worker.burst
+    let descriptor = port.descriptor
+    let slot = port.slot
+    for position in 0..<count {
+      let index = unsafe burst.exit[position]
+      guard let entry = unsafe nextEntry() else {
+        burst.transmitFailed(index, slot: slot, .transmitError)
+        continue
+      }
+      let bytes = unsafe burst.pool.bytesWithHeader(index)
+      unsafe io_uring_prep_write(entry, descriptor, bytes.baseAddress, UInt32(truncatingIfNeeded: bytes.count), 0)
+      unsafe entry.pointee.rw_flags = __kernel_rwf_t(RWF_NOWAIT)
+      unsafe entry.pointee.user_data = IOToken(.write, slot: slot, packet: index).bits
     }
-    let bytes = unsafe worker.burst.pool.bytesWithHeader(index)
-    unsafe io_uring_prep_write(entry, port.descriptor, bytes.baseAddress, UInt32(truncatingIfNeeded: bytes.count), 0)
-    unsafe entry.pointee.rw_flags = __kernel_rwf_t(RWF_NOWAIT)
-    unsafe entry.pointee.user_data = IOToken(.write, slot: port.slot, packet: index).bits
   }
 
   override func arm(_ port: PortIO) {
@@ -96,12 +102,7 @@ import VSwitchCore
 
   private func stagePoll(_ descriptor: Int32, _ events: UInt32, _ token: IOToken) {
     if !isRegistered { register() }
-    var entry = unsafe io_uring_get_sqe(ring)
-    if unsafe entry == nil {
-      unsafe io_uring_submit(ring)
-      unsafe entry = io_uring_get_sqe(ring)
-    }
-    guard let entry = unsafe entry else { return }
+    guard let entry = unsafe nextEntry() else { return }
     unsafe io_uring_prep_poll_add(entry, descriptor, events)
     unsafe entry.pointee.user_data = token.bits
   }

@@ -26,8 +26,6 @@ class PortIO {
   final var emptyRounds = 0
   /// Packets to ask for in a round: follows what came.
   final var readTarget = 4
-  /// Packets that came in this round.
-  final var readCount = 0
 
   init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
     self.slot = slot

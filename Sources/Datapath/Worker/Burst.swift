@@ -22,6 +22,10 @@ import VSwitchCore
   let isDirty: UnsafeMutablePointer<Bool>
   /// Packets received and not yet processed (also those that crossed a patch port).
   let pending: UnsafeMutablePointer<PacketIndex>
+  /// Packets on their way from one queue to its port.
+  let exit: UnsafeMutablePointer<PacketIndex>
+  /// Packets that came in this round, by slot.
+  let receivedCounts: UnsafeMutablePointer<Int>
   let state: UnsafeMutablePointer<State>
 
   struct State {
@@ -40,6 +44,9 @@ import VSwitchCore
     unsafe isDirty = .allocate(capacity: Burst.portLimit)
     unsafe isDirty.initialize(repeating: false, count: Burst.portLimit)
     unsafe pending = .allocate(capacity: Burst.packetLimit)
+    unsafe exit = .allocate(capacity: Burst.exitLimit)
+    unsafe receivedCounts = .allocate(capacity: Burst.portLimit)
+    unsafe receivedCounts.initialize(repeating: 0, count: Burst.portLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -51,6 +58,8 @@ import VSwitchCore
     unsafe dirty.deallocate()
     unsafe isDirty.deallocate()
     unsafe pending.deallocate()
+    unsafe exit.deallocate()
+    unsafe receivedCounts.deallocate()
     unsafe state.deallocate()
     pool.deallocate()
   }
@@ -76,6 +85,7 @@ import VSwitchCore
   @inline(__always)
   func received(_ index: PacketIndex, slot: UInt16) {
     let position = unsafe state.pointee.pendingCount
+    unsafe receivedCounts[Int(slot)] &+= 1
     unsafe counters[Int(slot)].receivedPackets &+= 1
     unsafe counters[Int(slot)].receivedBytes &+= UInt64(pool[index].byteCount)
     pool[index].inPort = slot

@@ -3,68 +3,90 @@
 
 import VSwitchCore
 
-extension Worker {
-  /// Calls `send` with what has to leave through `port` for one queued packet: mostly the packet itself, else a copy
-  /// with its checksum finished, or its segments. Each packet that `send` gets carries a reference.
+extension Burst {
+  /// Most packets that `exit` holds: a full queue and the segments that the pool has room for.
+  static var exitLimit: Int { 4096 }
+
+  /// Moves what has to leave through a port from its queue to `exit`: mostly the packets themselves, else copies with
+  /// their checksum finished, or their segments. Each carries a reference.
+  /// - Returns: how many are in `exit`.
   @inline(__always)
-  func forExit(_ index: PacketIndex, _ port: PortIO, _ send: (PacketIndex) -> Void) {
-    if burst.pool[index].offload.isComplete { send(index) } else { finishForExit(index, port, send) }
+  func takeExit(_ queue: TransmitQueue, slot: UInt16, capabilities: OffloadCapabilities) -> Int {
+    let count = queue.count
+    var taken = 0
+    for position in 0..<count {
+      let index = queue[position]
+      if pool[index].offload.isComplete {
+        unsafe exit[taken] = index
+        taken &+= 1
+      } else {
+        taken = finishForExit(index, slot: slot, capabilities, taken)
+      }
+    }
+    queue.removeFirst(count)
+    return taken
   }
 
   @inline(never)
-  private func finishForExit(_ index: PacketIndex, _ port: PortIO, _ send: (PacketIndex) -> Void) {
-    let pool = burst.pool
+  private func finishForExit(
+    _ index: PacketIndex, slot: UInt16, _ capabilities: OffloadCapabilities, _ taken: Int
+  ) -> Int {
     let metadata = pool[index].offload
     switch unsafe classify(
-      frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: metadata, exit: port.capabilities)
+      frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: metadata, exit: capabilities)
     {
-    case .passThrough: send(index)
+    case .passThrough:
+      unsafe exit[taken] = index
+      return taken &+ 1
     case .finishChecksum:
-      guard let own = exclusive(index, port) else { return }
-      if unsafe finishChecksum(frame: pool.bytes(own), metadata: &pool[own].offload) {
-        send(own)
-      } else {
-        burst.transmitFailed(own, slot: port.slot, .badOffload)
+      guard let own = exclusive(index, slot: slot) else { return taken }
+      guard unsafe finishChecksum(frame: pool.bytes(own), metadata: &pool[own].offload) else {
+        transmitFailed(own, slot: slot, .badOffload)
+        return taken
       }
-    case .segment: sendSegments(index, port, send)
-    case .drop: burst.transmitFailed(index, slot: port.slot, .badOffload)
+      unsafe exit[taken] = own
+      return taken &+ 1
+    case .segment: return segment(index, slot: slot, taken)
+    case .drop:
+      transmitFailed(index, slot: slot, .badOffload)
+      return taken
     }
   }
 
   /// The packet itself if no other queue needs it, else a copy that may be changed.
-  private func exclusive(_ index: PacketIndex, _ port: PortIO) -> PacketIndex? {
-    if burst.pool[index].references == 1 { return index }
-    guard let copy = burst.copy(index) else {
-      burst.transmitFailed(index, slot: port.slot, .noBuffer)
+  private func exclusive(_ index: PacketIndex, slot: UInt16) -> PacketIndex? {
+    if pool[index].references == 1 { return index }
+    guard let copy = copy(index) else {
+      transmitFailed(index, slot: slot, .noBuffer)
       return nil
     }
-    burst.release(index)
+    release(index)
     return copy
   }
 
-  private func sendSegments(_ index: PacketIndex, _ port: PortIO, _ send: (PacketIndex) -> Void) {
-    let pool = burst.pool
+  private func segment(_ index: PacketIndex, slot: UInt16, _ taken: Int) -> Int {
     guard
       var segments = unsafe Segmenter(
-        frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: pool[index].offload)
+        frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: pool[index].offload),
+      segments.largestSegmentByteCount <= PacketPool.frameLimit
     else {
-      burst.transmitFailed(index, slot: port.slot, .badOffload)
-      return
+      transmitFailed(index, slot: slot, .badOffload)
+      return taken
     }
     // Half a TCP segment helps nobody: all or nothing.
-    guard pool.available > segments.segmentCount else {
-      burst.transmitFailed(index, slot: port.slot, .noBuffer)
-      return
+    guard pool.available > segments.segmentCount, taken &+ segments.segmentCount < Burst.exitLimit / 2 else {
+      transmitFailed(index, slot: slot, .noBuffer)
+      return taken
     }
-    while let segment = burst.allocateFollower(of: index) {
-      guard let byteCount = unsafe segments.next(into: pool.room(segment)) else {
-        pool[segment].outcome = pool[index].outcome
-        burst.release(segment)
-        break
-      }
+    var end = taken
+    for _ in 0..<segments.segmentCount {
+      guard let segment = allocateFollower(of: index) else { break }
+      let byteCount = unsafe segments.next(into: pool.room(segment)) ?? 0
       pool[segment].byteCount = UInt32(truncatingIfNeeded: byteCount)
-      send(segment)
+      unsafe exit[end] = segment
+      end &+= 1
     }
-    burst.release(index)
+    release(index)
+    return end
   }
 }

@@ -127,8 +127,8 @@ import VSwitchCore
     var position = 0
     while position < hot.count {
       let port = hot[position]
-      let got = port.readCount
-      port.readCount = 0
+      let got = unsafe burst.receivedCounts[Int(port.slot)]
+      unsafe burst.receivedCounts[Int(port.slot)] = 0
       if got > 0 {
         port.emptyRounds = 0
         port.readTarget = got >= port.readTarget ? min(port.readTarget * 2, Worker.burstLimit) : max(got + 1, 2)
@@ -164,7 +164,6 @@ import VSwitchCore
   @inline(__always)
   func readDone(_ index: PacketIndex, slot: UInt16, result: Int) {
     if result > 0, burst.pool.accept(index, byteCount: result) {
-      if let port = ports[Int(slot)] { port.readCount &+= 1 }
       burst.received(index, slot: slot)
     } else {
       burst.pool.recycle(index)

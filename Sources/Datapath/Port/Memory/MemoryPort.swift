@@ -49,7 +49,6 @@ import VSwitchCore
       pool[index].byteCount = UInt32(min(frame.count, room.count))
       pool[index].offload = offload
       worker.burst.received(index, slot: slot)
-      readCount += 1
     }
     incoming.removeAll()
   }
@@ -67,24 +66,18 @@ import VSwitchCore
       burst.received(index, slot: slot)
     }
     replayNext = next
-    readCount = 32
   }
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
     let burst = worker.burst
     let slot = slot
+    let count = burst.takeExit(queue, slot: slot, capabilities: capabilities)
     if keepsFrames {
-      for position in 0..<queue.count {
-        worker.forExit(queue[position], self) { index in
-          unsafe outgoing.append((Array(burst.pool.bytes(index)), burst.pool[index].offload))
-          burst.transmitted(index, slot: slot)
-        }
-      }
-    } else {
-      for position in 0..<queue.count {
-        worker.forExit(queue[position], self) { index in burst.transmitted(index, slot: slot) }
+      for position in 0..<count {
+        let index = unsafe burst.exit[position]
+        unsafe outgoing.append((Array(burst.pool.bytes(index)), burst.pool[index].offload))
       }
     }
-    queue.removeFirst(queue.count)
+    for position in 0..<count { burst.transmitted(unsafe burst.exit[position], slot: slot) }
   }
 }

@@ -41,7 +41,6 @@ import VSwitchCore
       }
       burst.pool[index].byteCount = UInt32(truncatingIfNeeded: byteCount)
       burst.received(index, slot: slot)
-      readCount += 1
     }
     // Nothing more will come: don't ask again.
     if reader == nil { worker.retireLater(self) }
@@ -49,21 +48,16 @@ import VSwitchCore
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
     let burst = worker.burst
-    for position in 0..<queue.count {
-      worker.forExit(queue[position], self) { index in
-        guard writer != nil else {
-          burst.transmitFailed(index, slot: slot, .transmitError)
-          return
-        }
-        let bytes = unsafe UnsafeRawBufferPointer(burst.pool.bytes(index))
-        if unsafe writer?.write(bytes, timestampNanoseconds: realTimeNanoseconds()) == true {
-          burst.transmitted(index, slot: slot)
-        } else {
-          burst.transmitFailed(index, slot: slot, .transmitError)
-        }
+    let count = burst.takeExit(queue, slot: slot, capabilities: capabilities)
+    for position in 0..<count {
+      let index = unsafe burst.exit[position]
+      let bytes = unsafe UnsafeRawBufferPointer(burst.pool.bytes(index))
+      if unsafe writer?.write(bytes, timestampNanoseconds: realTimeNanoseconds()) == true {
+        burst.transmitted(index, slot: slot)
+      } else {
+        burst.transmitFailed(index, slot: slot, .transmitError)
       }
     }
-    queue.removeFirst(queue.count)
     _ = writer?.flush()
   }
 

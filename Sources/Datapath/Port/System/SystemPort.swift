@@ -11,8 +11,6 @@ import VSwitchCore
   private let lengths: UnsafeMutablePointer<UInt32>
   private let tags: UnsafeMutablePointer<UInt64>
   private let indices: UnsafeMutablePointer<PacketIndex>
-  /// Buffers that wait for packets, filled up before each call.
-  private var waiting = 0
 
   override init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
     let limit = Int(COFLOW_BURST)
@@ -81,59 +79,37 @@ import VSwitchCore
   }
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
-    // Segments of one packet may be more than a call takes: gather, send, go on.
-    let pool = worker.burst.pool
-    var taken = 0
-    let count = queue.count
-    var staged = 0
-    while taken < count {
-      worker.forExit(queue[taken], self) { index in
-        if staged == Int(COFLOW_BURST) { staged = send(worker, queue, staged) }
-        let bytes = unsafe pool.bytesWithHeader(index)
-        unsafe indices[staged] = index
-        unsafe calls.pointee.vectors[staged] = unsafe iovec(
+    let burst = worker.burst
+    let count = burst.takeExit(queue, slot: slot, capabilities: capabilities)
+    var done = 0
+    while done < count {
+      let wanted = min(count &- done, Int(COFLOW_BURST))
+      for position in 0..<wanted {
+        let bytes = unsafe burst.pool.bytesWithHeader(burst.exit[done &+ position])
+        unsafe calls.pointee.vectors[position] = unsafe iovec(
           iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-        staged &+= 1
       }
-      taken &+= 1
+      let result = unsafe coflow_packet_send(descriptor, calls, UInt32(wanted))
+      let sent = max(Int(result), 0)
+      for position in 0..<sent { burst.transmitted(unsafe burst.exit[done &+ position], slot: slot) }
+      done &+= sent
+      guard result <= 0 else { continue }
+      if result == -EAGAIN || result == -ENOBUFS {
+        keep(worker, queue, from: done, to: count)
+        if result == -EAGAIN { worker.waitToSend(self) } else { burst.markDirty(slot) }
+        return
+      }
+      burst.transmitFailed(unsafe burst.exit[done], slot: slot, DropReason(transmitErrno: -Int(result)))
+      done &+= 1
     }
-    queue.removeFirst(count)
-    if staged > 0 { _ = send(worker, queue, staged) }
   }
 
-  /// Sends what is staged; what the kernel has no room for now goes back to the queue.
-  /// - Returns: 0, how many are staged afterwards.
-  private func send(_ worker: Worker, _ queue: TransmitQueue, _ staged: Int) -> Int {
-    var done = 0
-    var rest = staged
-    while rest > 0 {
-      let result = unsafe coflow_packet_send(descriptor, calls, UInt32(rest))
-      let sent = max(Int(result), 0)
-      for position in 0..<sent { worker.burst.transmitted(unsafe indices[done &+ position], slot: slot) }
-      done &+= sent
-      rest &-= sent
-      if result <= 0, rest > 0 {
-        let index = unsafe indices[done]
-        if result == -EAGAIN || result == -ENOBUFS {
-          for position in done..<(done &+ rest) {
-            let kept = unsafe indices[position]
-            if !queue.append(kept) { worker.burst.transmitFailed(kept, slot: slot, .transmitQueueFull) }
-          }
-          if result == -EAGAIN { worker.waitToSend(self) } else { worker.burst.markDirty(slot) }
-          return 0
-        }
-        worker.burst.transmitFailed(index, slot: slot, DropReason(transmitErrno: -Int(result)))
-        done &+= 1
-        rest &-= 1
-      }
-      // The call always takes from the front of its vectors.
-      if rest > 0 {
-        for position in 0..<rest { unsafe calls.pointee.vectors[position] = calls.pointee.vectors[done &+ position] }
-        for position in 0..<rest { unsafe indices[position] = indices[done &+ position] }
-        done = 0
-      }
+  /// Puts back what the kernel has no room for now.
+  private func keep(_ worker: Worker, _ queue: TransmitQueue, from first: Int, to end: Int) {
+    for position in first..<end {
+      let index = unsafe worker.burst.exit[position]
+      if !queue.append(index) { worker.burst.transmitFailed(index, slot: slot, .transmitQueueFull) }
     }
-    return 0
   }
 
   override func close() { _ = Glibc.close(descriptor) }

@@ -10,12 +10,9 @@ final class TapPort: PortIO {
   override func receive(_ worker: Worker) { worker.engine.stageReads(self, count: readTarget, worker) }
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
-    let count = queue.count
-    for position in 0..<count {
-      worker.forExit(queue[position], self) { worker.engine.stageWrite(self, $0, worker) }
-    }
-    // A write that has to wait comes back to the queue, behind those staged here.
-    queue.removeFirst(count)
+    // A write that has to wait comes back to the queue.
+    let count = worker.burst.takeExit(queue, slot: slot, capabilities: capabilities)
+    worker.engine.stageWrites(self, count: count, worker)
   }
 
   override func close() { _ = Glibc.close(descriptor) }

@@ -2,9 +2,13 @@
 // the limits and invariants. Reads only through bounds-checked slices.
 
 struct JSONTextParser {
-  private enum Container {
-    case array([JSONValue])
-    case object([String: JSONValue], key: String)
+  /// An array or object whose end has not come. Elements are added in place: taking it off the stack and putting it
+  /// back would copy what it holds.
+  private struct Container {
+    var isObject: Bool
+    var elements: [JSONValue] = []
+    var members: [String: JSONValue] = [:]
+    var key = ""
   }
 
   private let bytes: ArraySlice<UInt8>
@@ -33,22 +37,24 @@ struct JSONTextParser {
       guard let byte = peek() else { throw error("unexpected end") }
       switch byte {
       case UInt8(ascii: "["):
+        try checkDepth()
         position += 1
         skipSpace()
         if peek() == UInt8(ascii: "]") {
           position += 1
           value = .array([])
         } else {
-          try push(.array([]))
+          try push(Container(isObject: false))
         }
       case UInt8(ascii: "{"):
+        try checkDepth()
         position += 1
         skipSpace()
         if peek() == UInt8(ascii: "}") {
           position += 1
           value = .object([:])
         } else {
-          try push(.object([:], key: key()))
+          try push(Container(isObject: true, key: key()))
         }
       case UInt8(ascii: "\""): value = .string(try string())
       case UInt8(ascii: "t"): value = try literal("true", .boolean(true))
@@ -60,7 +66,8 @@ struct JSONTextParser {
       try count()
       // The value is whole: put it into its container, and close every container that ends here.
       while true {
-        guard let top = stack.popLast() else {
+        let top = stack.count - 1
+        guard top >= 0 else {
           skipSpace()
           if position != bytes.endIndex { throw error("trailing garbage") }
           return finished
@@ -68,27 +75,21 @@ struct JSONTextParser {
         skipSpace()
         guard let separator = peek() else { throw error("unexpected end") }
         position += 1
-        switch top {
-        case .array(var elements):
-          elements.append(finished)
-          if separator == UInt8(ascii: ",") {
-            stack.append(.array(elements))
-          } else if separator == UInt8(ascii: "]") {
-            finished = .array(elements)
+        if stack[top].isObject {
+          stack[top].members[stack[top].key] = finished
+          if separator == UInt8(ascii: "}") {
+            finished = .object(stack.removeLast().members)
             continue
-          } else {
-            throw error("expected ',' or ']' in array")
           }
-        case .object(var members, let key):
-          members[key] = finished
-          if separator == UInt8(ascii: ",") {
-            stack.append(.object(members, key: try self.key()))
-          } else if separator == UInt8(ascii: "}") {
-            finished = .object(members)
+          guard separator == UInt8(ascii: ",") else { throw error("expected ',' or '}' in object") }
+          stack[top].key = try key()
+        } else {
+          stack[top].elements.append(finished)
+          if separator == UInt8(ascii: "]") {
+            finished = .array(stack.removeLast().elements)
             continue
-          } else {
-            throw error("expected ',' or '}' in object")
           }
+          guard separator == UInt8(ascii: ",") else { throw error("expected ',' or ']' in array") }
         }
         break
       }
@@ -96,9 +97,12 @@ struct JSONTextParser {
   }
 
   private mutating func push(_ container: Container) throws(JSONError) {
-    if stack.count >= limits.depthLimit { throw .tooDeep(limits, at: position - bytes.startIndex) }
     try count()
     stack.append(container)
+  }
+
+  private func checkDepth() throws(JSONError) {
+    if stack.count >= limits.depthLimit { throw .tooDeep(limits, at: position - bytes.startIndex) }
   }
 
   private mutating func count() throws(JSONError) {

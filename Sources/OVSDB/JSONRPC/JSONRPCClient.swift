@@ -32,28 +32,45 @@ package final class JSONRPCClient: Sendable {
     to endpoint: Endpoint, limits: JSONLimits = .trusted,
     onNotification: (@Sendable (JSONRPCRequest) async -> Void)? = nil
   ) async throws -> JSONRPCClient {
+    let made = MadeConnection()
     let bootstrap = ClientBootstrap(group: JSONRPCEventLoop.shared)
       .channelOption(.autoRead, value: false)
       .connectTimeout(.seconds(10))
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let connection = JSONRPCConnection(channel: channel, pendingOutputByteLimit: .max)
-          try channel.pipeline.syncOperations.addHandlers(
-            JSONRPCConnectionHolder(connection), JSONRPCChannelHandler(connection: connection, limits: limits))
+          made.connection.withLock { $0 = connection }
+          try channel.pipeline.syncOperations.addHandler(
+            JSONRPCChannelHandler(connection: connection, limits: limits))
         }
       }
     do {
-      let channel =
-        switch endpoint {
-        case .unix(let path): try await bootstrap.connect(unixDomainSocketPath: path).get()
-        case .tcp(let host, let port): try await bootstrap.connect(host: host, port: port).get()
-        }
-      let connection = try await channel.eventLoop.submit {
-        try channel.pipeline.syncOperations.handler(type: JSONRPCConnectionHolder.self).connection
-      }.get()
-      return JSONRPCClient(connection, endpoint, onNotification)
+      try await open(endpoint, bootstrap)
+      // The server may have closed it already; then the first call says so.
+      if let connection = made.connection.withLock({ $0 }) {
+        return JSONRPCClient(connection, endpoint, onNotification)
+      }
+      throw JSONRPCError.connection("no channel")
     } catch {
       throw JSONRPCError.connection("\(endpoint): database connection failed (\(Self.reason(error)))")
+    }
+  }
+
+  private static func open(_ endpoint: Endpoint, _ bootstrap: ClientBootstrap) async throws {
+    switch endpoint {
+    case .tcp(let host, let port): _ = try await bootstrap.connect(host: host, port: port).get()
+    case .unix(let path):
+      var triesLeft = 100
+      while true {
+        do {
+          _ = try await bootstrap.connect(unixDomainSocketPath: path).get()
+          return
+        } catch let error as IOError where error.errnoCode == EAGAIN && triesLeft > 0 {
+          // The server's queue of new connections is full: where a blocking connect would wait, this one fails.
+          triesLeft -= 1
+          try await Task.sleep(for: .milliseconds(20))
+        }
+      }
     }
   }
 
@@ -148,8 +165,6 @@ package final class JSONRPCClient: Sendable {
 }
 
 /// Carries the connection out of the channel's initializer.
-private final class JSONRPCConnectionHolder: ChannelInboundHandler {
-  typealias InboundIn = ByteBuffer
-  let connection: JSONRPCConnection
-  init(_ connection: JSONRPCConnection) { self.connection = connection }
+private final class MadeConnection: Sendable {
+  let connection = Mutex<JSONRPCConnection?>(nil)
 }

@@ -26,6 +26,7 @@ final class JSONRPCConnection: Sendable {
     var pendingOutputByteCount = 0
     var isCutOff = false
     var lastHeard = NIODeadline.now()
+    var hasSpoken = false
   }
 
   init(channel: any Channel, pendingOutputByteLimit: Int) {
@@ -36,6 +37,9 @@ final class JSONRPCConnection: Sendable {
 
   /// When the peer last sent a byte.
   var lastHeard: NIODeadline { state.withLock { $0.lastHeard } }
+
+  /// Whether a whole message has come.
+  var hasSpoken: Bool { state.withLock { $0.hasSpoken } }
 
   /// Whether the peer does not keep up with what it is sent.
   var isCongested: Bool { state.withLock { $0.pendingOutputByteCount > pendingOutputByteLimit / 8 } }
@@ -69,7 +73,10 @@ final class JSONRPCConnection: Sendable {
     channel.eventLoop.scheduleTask(in: .seconds(5)) { [channel] in channel.close(mode: .all, promise: nil) }
   }
 
-  fileprivate func received(_ batch: JSONRPCBatch) { continuation.yield(batch) }
+  fileprivate func received(_ batch: JSONRPCBatch) {
+    if !batch.messages.isEmpty { state.withLock { $0.hasSpoken = true } }
+    continuation.yield(batch)
+  }
   fileprivate func heard() { state.withLock { $0.lastHeard = .now() } }
   fileprivate func ended() { continuation.finish() }
 }

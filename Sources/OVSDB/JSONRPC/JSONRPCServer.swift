@@ -56,7 +56,7 @@ package final class JSONRPCServer: Sendable {
 
   private func start() async throws {
     let bootstrap = ServerBootstrap(group: JSONRPCEventLoop.shared)
-      .serverChannelOption(.backlog, value: 128)
+      .serverChannelOption(.backlog, value: 1024)
       .childChannelOption(.autoRead, value: false)
       .childChannelInitializer { [self] channel in admit(channel) }
     let listener: any Channel
@@ -140,7 +140,7 @@ package final class JSONRPCServer: Sendable {
       if state.isClosed { return (false, nil) }
       var victim: JSONRPCSession?
       if state.sessions.count >= limits.connectionLimit {
-        let silent = state.sessions.values.filter { !$0.hasSpoken }.min { $0.number < $1.number }
+        let silent = state.sessions.values.filter { !$0.connection.hasSpoken }.min { $0.number < $1.number }
         victim =
           silent
           ?? state.sessions.values.filter { !$0.isPinned }
@@ -159,7 +159,7 @@ package final class JSONRPCServer: Sendable {
   private func watch(_ session: JSONRPCSession) {
     let connection = session.connection
     let handshake = connection.channel.eventLoop.scheduleTask(in: .seconds(Int64(limits.handshakeSeconds))) {
-      if !session.hasSpoken { session.close() }
+      if !connection.hasSpoken { session.close() }
     }
     var probe: RepeatedTask?
     if let seconds = limits.probeSeconds {

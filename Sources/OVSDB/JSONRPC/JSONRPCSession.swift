@@ -8,12 +8,7 @@ package final class JSONRPCSession: Sendable {
   /// Unique in this process.
   package let number: Int
   let connection: JSONRPCConnection
-  private let state = Mutex(State())
-
-  private struct State {
-    var hasSpoken = false
-    var isPinned = false
-  }
+  private let pinned = Mutex(false)
 
   init(number: Int, connection: JSONRPCConnection) {
     self.number = number
@@ -40,12 +35,9 @@ package final class JSONRPCSession: Sendable {
 
   /// Keeps the session when the listener is full and looks for an idle one to close: it waits for updates.
   package var isPinned: Bool {
-    get { state.withLock { $0.isPinned } }
-    set { state.withLock { $0.isPinned = newValue } }
+    get { pinned.withLock { $0 } }
+    set { pinned.withLock { $0 = newValue } }
   }
-
-  /// Whether a whole request has come.
-  var hasSpoken: Bool { state.withLock { $0.hasSpoken } }
 
   /// Answers requests until the connection ends.
   func serve(_ handler: JSONRPCServer.Handler) async {
@@ -73,7 +65,6 @@ package final class JSONRPCSession: Sendable {
       ])
       return
     }
-    state.withLock { $0.hasSpoken = true }
     let request = JSONRPCRequest(method: method, params: params, id: message["id"] ?? .null)
     if method == "echo" {
       respond(to: request, with: .result(params))

@@ -11,7 +11,7 @@ import Testing
   static let seeds: [UInt64] = {
     let environment = ProcessInfo.processInfo.environment
     if let seed = environment["VSWITCH_SEED"].flatMap({ UInt64($0) }) { return [seed] }
-    return Array(1...(environment["VSWITCH_SEEDS"].flatMap { UInt64($0) } ?? 8))
+    return Array(1...(environment["VSWITCH_SEEDS"].flatMap { UInt64($0) } ?? 4))
   }()
   static let schemaPath = "/usr/share/openvswitch/vswitch.ovsschema"
 

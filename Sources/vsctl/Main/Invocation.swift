@@ -1,0 +1,117 @@
+// The grammar of the command line as a whole, that of ovs-vsctl: global options, then commands set apart by "--", each
+// one `[options] verb arguments`. ArgumentParser parses the global options and each command; this splits them. Pure.
+
+/// One command of the line.
+struct CommandWords: Equatable {
+  /// Options of the command, wherever they stood.
+  var options: [String] = []
+  /// "add-port", "fdb show".
+  var verb = ""
+  var arguments: [String] = []
+}
+
+struct Invocation: Equatable {
+  /// What ArgumentParser answers by itself: help, version, completion script.
+  struct Question: Equatable { var words: [String] }
+
+  var globalOptions: [String] = []
+  var commands: [CommandWords] = []
+  var question: Question?
+
+  /// Global options; true for those that take a value.
+  static let globalNames: [String: Bool] = [
+    "--run-dir": true, "--db": true, "--timeout": true, "-t": true, "--no-wait": false, "--dry-run": false,
+    "--oneline": false, "--json": false, "--format": true, "-f": true, "--data": true, "-d": true,
+    "--no-headings": false, "--bare": false,
+  ]
+  /// Options of single commands; true for those that take a value.
+  static let commandNames: [String: Bool] = [
+    "--may-exist": false, "--if-exists": false, "--columns": true, "--id": true, "--all": false, "--real": false,
+    "--fake": false, "--with-iface": false,
+  ]
+  static let questions: Set<String> = [
+    "--help", "-h", "--version", "-V", "--generate-completion-script", "--experimental-dump-help", "--help-hidden",
+  ]
+  /// Verbs of two words.
+  static let groups: Set<String> = ["fdb", "port"]
+  /// Verbs whose arguments may be any text, so that nothing among them is an option.
+  static let literalVerbs: Set<String> = ["br-set-external-id", "comment"]
+
+  /// Splits the words after the program's name.
+  init(_ words: [String]) throws(CommandFault) {
+    for segment in words.split(separator: "--", omittingEmptySubsequences: true) {
+      guard let command = try command(Array(segment)) else { continue }
+      commands.append(command)
+    }
+    if question != nil { return }
+    guard !commands.isEmpty else {
+      throw CommandFault("missing command name", remedy: "use --help for help")
+    }
+  }
+
+  private mutating func command(_ segment: [String]) throws(CommandFault) -> CommandWords? {
+    var command = CommandWords()
+    var index = 0
+    while index < segment.count {
+      let word = segment[index]
+      index += 1
+      if Self.questions.contains(Self.name(of: word)) {
+        let verb = command.verb.split(separator: " ").map(String.init)
+        question = Question(words: verb + (word == "-V" ? ["--version"] : Array(segment[(index - 1)...])))
+        return nil
+      }
+      if word.hasPrefix("-"), word.utf8.count > 1, !Self.literalVerbs.contains(command.verb),
+        try takeOption(word, segment, &index, &command)
+      {
+        continue
+      }
+      if command.verb.isEmpty {
+        if word == "help" {
+          question = Question(words: Array(segment[(index - 1)...]))
+          return nil
+        }
+        command.verb = word
+        if Self.groups.contains(word), index < segment.count, !segment[index].hasPrefix("-") {
+          command.verb += " \(segment[index])"
+          index += 1
+        }
+      } else {
+        command.arguments.append(word)
+      }
+    }
+    guard command.verb.isEmpty else { return command }
+    guard command.options.isEmpty else {
+      throw CommandFault("missing command name after \(command.options.joined(separator: " "))", remedy: "use --help for help")
+    }
+    return nil
+  }
+
+  /// Takes an option, with its value if that is a word of its own; false if the word is no option that may stand here.
+  private mutating func takeOption(
+    _ word: String, _ segment: [String], _ index: inout Int, _ command: inout CommandWords
+  ) throws(CommandFault) -> Bool {
+    let name = Self.name(of: word)
+    guard let takesValue = Self.globalNames[name] ?? Self.commandNames[name] else {
+      // After the verb it is an argument, whatever it looks like.
+      guard command.verb.isEmpty else { return false }
+      let known = Array(Self.globalNames.keys) + Array(Self.commandNames.keys)
+      throw CommandFault(
+        "unrecognized option '\(word)'",
+        remedy: Suggestion.nearest(to: name, among: known).map { "did you mean \($0)?" } ?? "see vsctl --help")
+    }
+    var words = [word]
+    if takesValue, word == name {
+      guard index < segment.count else { throw CommandFault("option '\(word)' requires an argument", remedy: "write \(word)=VALUE") }
+      words.append(segment[index])
+      index += 1
+    }
+    if Self.globalNames[name] != nil { globalOptions += words } else { command.options += words }
+    return true
+  }
+
+  /// `--timeout` of `--timeout=5`, `-t` of `-t5`.
+  private static func name(of word: String) -> String {
+    if word.hasPrefix("--") { return String(word.prefix { $0 != "=" }) }
+    return word.hasPrefix("-") && globalNames[String(word.prefix(2))] == true ? String(word.prefix(2)) : word
+  }
+}

@@ -1,0 +1,43 @@
+// What a mistyped word was probably meant to be. Pure.
+
+enum Suggestion {
+  /// A remedy for an unknown word: the nearest known one, else the list of them.
+  /// - Parameters:
+  ///   - what: the plural of what is listed, "bridges".
+  static func remedy(for word: String, among known: some Collection<String>, listedAs what: String) -> String {
+    if let near = nearest(to: word, among: known) { return "did you mean \(near)?" }
+    if known.isEmpty { return "there are no \(what) yet" }
+    let sorted = known.sorted()
+    let shown = sorted.prefix(12).joined(separator: ", ")
+    return "\(what) are \(shown)\(sorted.count > 12 ? " and \(sorted.count - 12) more" : "")"
+  }
+
+  /// The known word with the fewest edits, if they are few for the word's length.
+  static func nearest(to word: String, among known: some Collection<String>) -> String? {
+    let limit = max(1, word.count / 3)
+    let best = known.map { ($0, distance(word.lowercased(), $0.lowercased())) }
+      .min { ($0.1, $0.0) < ($1.1, $1.0) }
+    return best.flatMap { $0.1 <= limit ? $0.0 : nil }
+  }
+
+  /// Optimal string alignment distance: inserts, deletes, replacements and swaps of neighbours.
+  static func distance(_ a: String, _ b: String) -> Int {
+    let a = Array(a.unicodeScalars)
+    let b = Array(b.unicodeScalars)
+    // Words of a command line are short; a longer one is no typing error of a known word.
+    guard a.count <= 64, b.count <= 64 else { return max(a.count, b.count) }
+    var beforeLast: [Int] = []
+    var last = Array(0...b.count)
+    for i in a.indices {
+      var row = [i + 1]
+      for j in b.indices {
+        var cost = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
+        if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { cost = min(cost, beforeLast[j - 1] + 1) }
+        row.append(cost)
+      }
+      beforeLast = last
+      last = row
+    }
+    return last[b.count]
+  }
+}

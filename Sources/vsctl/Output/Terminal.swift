@@ -1,0 +1,28 @@
+// The process's own ends: standard output and error, written whole, and whether a person reads them.
+
+import Glibc
+
+enum Terminal {
+  /// Writes all of the text; what can't be written (a closed pipe) is lost.
+  static func write(_ text: String, to descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    var sent = 0
+    while sent < bytes.count {
+      let count = unsafe bytes[sent...].withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      if count <= 0 { return }
+      sent += count
+    }
+  }
+
+  static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
+
+  /// One line on standard error, with the program's name.
+  static func complain(_ line: String) { write("vsctl: \(TextSafety.oneLine(line))\n", to: STDERR_FILENO) }
+
+  /// Colours are for people at a terminal who have not said no.
+  static var wantsColour: Bool {
+    isatty(STDOUT_FILENO) == 1 && GlobalOptions.environment("NO_COLOR") == nil
+      && GlobalOptions.environment("TERM") != "dumb"
+  }
+}

@@ -1,0 +1,73 @@
+// Tables and columns by what users write: any case, - for _, unique beginnings. Pure.
+
+import OVSDB
+
+extension DatabaseSchema {
+  /// The table that a word names.
+  func table(matching word: String) throws(CommandFault) -> TableSchema {
+    let names = tables.keys.sorted()
+    switch NameMatch(word, in: names) {
+    case .one(let name): if let table = tables[name] { return table }
+    case .several(let found):
+      throw CommandFault("\"\(word)\" matches multiple table names: \(found.joined(separator: ", "))",
+        remedy: "write more of the name")
+    case .none: break
+    }
+    throw CommandFault(
+      "unknown table \"\(word)\"", remedy: Suggestion.remedy(for: word, among: names, listedAs: "tables"))
+  }
+}
+
+extension TableSchema {
+  /// The declared column that a word names.
+  func column(matching word: String) throws(CommandFault) -> ColumnSchema {
+    let names = columns.map(\.name).sorted()
+    switch NameMatch(word, in: names) {
+    case .one(let name): if let column = column(name) { return column }
+    case .several(let found):
+      throw CommandFault(
+        "\(name) contains more than one column whose name matches \"\(word)\": \(found.joined(separator: ", "))",
+        remedy: "write more of the name")
+    case .none: break
+    }
+    throw CommandFault(
+      "\(name) does not contain a column whose name matches \"\(word)\"",
+      remedy: Suggestion.remedy(for: word, among: names, listedAs: "columns"))
+  }
+
+  /// As `column(matching:)`, and `_uuid`.
+  func readableColumn(matching word: String) throws(CommandFault) -> ColumnSchema {
+    word == "_uuid" ? Self.uuidColumn : try column(matching: word)
+  }
+
+  /// As `column(matching:)`, refused if rows can't be changed in it.
+  func writableColumn(matching word: String) throws(CommandFault) -> ColumnSchema {
+    let column = try column(matching: word)
+    guard column.isMutable else {
+      throw CommandFault(
+        "cannot modify read-only column \(column.name) in table \(name)",
+        remedy: "delete what has the old \(column.name) and add it anew")
+    }
+    return column
+  }
+
+  static let uuidColumn = ColumnSchema("_uuid", .uuid, mutable: false)
+}
+
+/// Which of some names a word means.
+enum NameMatch: Equatable {
+  case none
+  case one(String)
+  case several([String])
+
+  init(_ word: String, in names: [String]) {
+    func folded(_ text: String) -> String { String(text.lowercased().map { $0 == "-" ? "_" : $0 }) }
+    let word = folded(word)
+    if let exact = names.first(where: { folded($0) == word }) {
+      self = .one(exact)
+      return
+    }
+    let found = word.isEmpty ? [] : names.filter { folded($0).hasPrefix(word) }
+    self = found.isEmpty ? .none : found.count == 1 ? .one(found[0]) : .several(found)
+  }
+}

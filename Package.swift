@@ -70,7 +70,7 @@ let package = Package(
     .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "vsctlTests", dependencies: ["vsctl", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(

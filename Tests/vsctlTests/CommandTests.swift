@@ -139,7 +139,7 @@ struct Bench {
     ("get interface p1 options:nets", "no key \"nets\" in Interface record \"p1\" column options: did you mean netns?"),
     ("get port p1 b", "more than one column whose name matches \"b\""), ("clear interface p1 name", "read-only column name"),
     ("add port p1 tag 11", "would put 2 values in column tag of table Port but the maximum number is 1"),
-    ("find port tag", "does not end in"), ("--columns= list port", "must specify at least one column name"),
+    ("find port tag", "does not end in"), ("--columns=, list port", "must specify at least one column name"),
     ("list-br x", "unexpected argument 'x': usage: vsctl list-br [--real] [--fake]"),
     ("add-port br0", "missing expected argument '<port>': usage: vsctl add-port"),
     ("--may-exist list-br", "unknown option '--may-exist'"), ("fdb", "write one of: fdb add, fdb del, fdb flush, fdb show"),

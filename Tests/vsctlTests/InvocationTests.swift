@@ -66,7 +66,7 @@ import Testing
 
   @Test func theListOfGlobalOptionsIsThatOfTheDeclaration() throws {
     let help = GlobalOptions.helpMessage()
-    let declared = help.split(whereSeparator: { " ,\n".contains($0) }).map(String.init)
+    let declared = help.split(whereSeparator: { " ,.\n".contains($0) }).map(String.init)
       .filter { $0.hasPrefix("-") && $0.contains(where: \.isLetter) }.filter { $0 != "-h" && $0 != "--help" }
     for name in declared where !name.contains("=") { #expect(Invocation.globalNames[name] != nil, "\(name)") }
     let samples = ["--run-dir": "/x", "--db": "unix:/x", "--timeout": "1", "-t": "1", "--format": "csv", "-f": "csv",

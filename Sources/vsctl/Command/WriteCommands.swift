@@ -97,16 +97,15 @@ struct AddCommand: Verb {
     var type = column.type
     type.countMinimum = 1
     type.countMaximum = .max
-    for value in values {
-      let datum = try DatumParser.datum(value, type, symbols: &workspace.symbols)
-      workspace.merge(table.name, row.uuid, column.name, adding: datum)
-    }
-    let count = workspace.row(table.name, row.uuid)?[column.name].count ?? 0
+    var all: [Datum] = []
+    for value in values { all.append(try DatumParser.datum(value, type, symbols: &workspace.symbols)) }
+    let count = all.reduce(row[column.name], Workspace.union).count
     guard count <= column.type.countMaximum else {
       throw CommandFault(
         "\"add\" operation would put \(count) values in column \(column.name) of table \(table.name) but the maximum "
           + "number is \(column.type.countMaximum)", remedy: "replace what is there: set \(table.name) \(record) \(column.name)=…")
     }
+    for datum in all { workspace.merge(table.name, row.uuid, column.name, adding: datum) }
     workspace.noteChange(of: column.name, in: table.name)
     return .none
   }

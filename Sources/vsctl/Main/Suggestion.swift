@@ -15,9 +15,13 @@ enum Suggestion {
   /// The known word with the fewest edits, if they are few for the word's length.
   static func nearest(to word: String, among known: some Collection<String>) -> String? {
     let limit = max(1, word.count / 3)
-    let best = known.map { ($0, distance(word.lowercased(), $0.lowercased())) }
-      .min { ($0.1, $0.0) < ($1.1, $1.0) }
-    return best.flatMap { $0.1 <= limit ? $0.0 : nil }
+    // Of equally near ones that which begins alike, then by name.
+    let ranked = known.map { name in
+      let (a, b) = (word.lowercased(), name.lowercased())
+      return (edits: distance(a, b), differing: b.count - zip(a, b).prefix { $0 == $1 }.count, name: name)
+    }
+    let best = ranked.min { ($0.edits, $0.differing, $0.name) < ($1.edits, $1.differing, $1.name) }
+    return best.flatMap { $0.edits <= limit ? $0.name : nil }
   }
 
   /// Optimal string alignment distance: inserts, deletes, replacements and swaps of neighbours.

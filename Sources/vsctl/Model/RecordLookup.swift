@@ -41,6 +41,12 @@ extension Workspace {
   func findRecord(_ word: String, in table: TableSchema) throws(CommandFault) -> Row? {
     if let uuid = RowUUID(word) { return row(table.name, uuid) }
     if word.hasPrefix("@"), let symbol = symbols.symbols[word] { return row(table.name, symbol.uuid) }
+    // Bridges, ports and interfaces in use are at hand by name.
+    switch table.name {
+    case "Port": if let port = bridges.ports[word] { return row("Port", port.uuid) }
+    case "Interface": if let interface = bridges.interfaces[word] { return row("Interface", interface.uuid) }
+    default: break
+    }
     for name in Self.recordNames(of: table.name) {
       let found = matches(word, name, in: table)
       if found.count > 1 {

@@ -107,10 +107,13 @@ final class Workspace {
   /// Adds to a set or map; keys that are there get the new value.
   func merge(_ table: String, _ uuid: RowUUID, _ column: String, adding datum: Datum) {
     guard let old = row(table, uuid)?[column] else { return }
-    let new =
-      datum.isMap ? Datum(map: old.pairs.map { ($0.key, $0.value) } + datum.pairs.map { ($0.key, $0.value) })
+    write(table, uuid, column, Self.union(old, datum), .merged)
+  }
+
+  /// All elements of two sets, or pairs of two maps, the second map's values first.
+  static func union(_ old: Datum, _ datum: Datum) -> Datum {
+    datum.isMap ? Datum(map: old.pairs.map { ($0.key, $0.value) } + datum.pairs.map { ($0.key, $0.value) })
       : Datum(set: old.atoms + datum.atoms)
-    write(table, uuid, column, new, .merged)
   }
 
   /// Takes elements out of a set or map.

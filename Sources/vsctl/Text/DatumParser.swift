@@ -166,7 +166,7 @@ enum DatumParser {
       guard !text.isEmpty else {
         throw CommandFault("an empty value is not valid", remedy: "use '\"\"' for the empty string")
       }
-      atom = .string(text.hasPrefix("\"") ? try whole(text) : text)
+      atom = .string(text.hasPrefix("\"") ? try TokenReader.unquoted(text) : text)
     case .uuid:
       if text.hasPrefix("@") {
         atom = .uuid(symbols.reference(text))
@@ -179,16 +179,6 @@ enum DatumParser {
     }
     try check(atom, base)
     return atom
-  }
-
-  /// A quoted string that is the whole text.
-  private static func whole(_ text: String) throws(CommandFault) -> String {
-    var reader = TokenReader(text)
-    let word = try reader.word()
-    guard reader.isAtEnd else {
-      throw CommandFault("\(text): trailing garbage after quoted string", remedy: "leave out \(reader.rest)")
-    }
-    return word
   }
 
   /// The column's constraints.

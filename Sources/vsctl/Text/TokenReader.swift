@@ -34,7 +34,7 @@ struct TokenReader {
     return true
   }
 
-  /// Reads a word; empty if a delimiter or the end is next.
+  /// Reads a word as it stands, a quoted one with its quotes; empty if a delimiter or the end is next.
   mutating func word() throws(CommandFault) -> String {
     guard next == UInt8(ascii: "\"") else {
       let start = position
@@ -45,18 +45,18 @@ struct TokenReader {
     position += 1
     while let byte = next {
       position += byte == UInt8(ascii: "\\") ? 2 : 1
-      if byte == UInt8(ascii: "\"") { return try Self.unquoted(Array(bytes[start..<min(position, bytes.count)])) }
+      if byte == UInt8(ascii: "\"") { return String(decoding: bytes[start..<position], as: UTF8.self) }
     }
     throw CommandFault("\(text): missing quote at end of quoted string", remedy: "close the string with \"")
   }
 
   /// The content of a whole JSON string, quotes included.
-  static func unquoted(_ bytes: [UInt8]) throws(CommandFault) -> String {
+  static func unquoted(_ text: String) throws(CommandFault) -> String {
     do {
-      if let string = try JSONValue.parse(bytes).string { return string }
+      if let string = try JSONValue.parse(text).string { return string }
     } catch {}
     throw CommandFault(
-      "\(String(decoding: bytes, as: UTF8.self)) is not a valid quoted string",
+      "\(text) is not a valid quoted string",
       remedy: "write it as a JSON string, \"…\" with \\\" and \\\\ inside")
   }
 }

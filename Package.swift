@@ -70,7 +70,8 @@ let package = Package(
     .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport", logging], swiftSettings: strict),
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(

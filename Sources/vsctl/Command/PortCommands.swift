@@ -47,6 +47,7 @@ struct AddPortCommand: Verb {
     guard let uuid = model.addPort(port, to: target, interfaces: [port]),
       let table = workspace.table("Port")
     else { return .none }
+    // A tag does not move the port to another bridge's list within this line: no need to look at all ports again.
     for setting in settings { try SetCommand.apply(setting, to: uuid, in: table, workspace) }
     return .none
   }

@@ -28,7 +28,10 @@ struct SetCommand: Verb {
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let table = try workspace.schema.table(matching: table)
     guard let row = try vsctl.row(record, table, ifExists, workspace) else { return .none }
-    for setting in settings { try Self.apply(setting, to: row.uuid, in: table, workspace) }
+    for setting in settings {
+      try Self.apply(setting, to: row.uuid, in: table, workspace)
+      workspace.noteChange(of: try ColumnArgument.assignment(setting, in: table).column.name, in: table.name)
+    }
     return .none
   }
 
@@ -61,7 +64,7 @@ struct SetCommand: Verb {
     _ = try parse(setting, in: table, allowingReadOnly, &symbols)
   }
 
-  /// Does one `column[:key]=value`.
+  /// Does one `column[:key]=value`. The caller says if bridges may have changed by it.
   static func apply(
     _ setting: String, to uuid: RowUUID, in table: TableSchema, allowingReadOnly: Bool = false, _ workspace: Workspace
   ) throws(CommandFault) {
@@ -70,7 +73,6 @@ struct SetCommand: Verb {
     case .pair(let key, let value): workspace.merge(table.name, uuid, column.name, adding: Datum(map: [(key, value)]))
     case .whole(let datum): workspace.set(table.name, uuid, column.name, to: datum)
     }
-    workspace.noteChange(of: column.name, in: table.name)
   }
 }
 

@@ -18,7 +18,7 @@ enum Suggestion {
     // Of equally near ones that which begins alike, then by name.
     let ranked = known.map { name in
       let (a, b) = (word.lowercased(), name.lowercased())
-      return (edits: distance(a, b), differing: b.count - zip(a, b).prefix { $0 == $1 }.count, name: name)
+      return (edits: distance(a, b), differing: -zip(a, b).prefix { $0 == $1 }.count, name: name)
     }
     let best = ranked.min { ($0.edits, $0.differing, $0.name) < ($1.edits, $1.differing, $1.name) }
     return best.flatMap { $0.edits <= limit ? $0.name : nil }

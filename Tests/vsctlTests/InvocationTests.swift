@@ -43,7 +43,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (["--help"], ["--help"]), (["add-br", "-h"], ["add-br", "-h"]), (["fdb", "add", "--help"], ["fdb", "add", "--help"]),
+    (["--help"], ["--help"]), (["add-br", "-h"], ["add-br", "-h"]),
+    (["fdb", "add", "--help"], ["fdb", "add", "--help"]),
     (["help", "set"], ["help", "set"]), (["-V"], ["--version"]),
     (["--generate-completion-script", "zsh"], ["--generate-completion-script", "zsh"]),
   ])
@@ -69,8 +70,10 @@ import Testing
     let declared = help.split(whereSeparator: { " ,.\n".contains($0) }).map(String.init)
       .filter { $0.hasPrefix("-") && $0.contains(where: \.isLetter) }.filter { $0 != "-h" && $0 != "--help" }
     for name in declared where !name.contains("=") { #expect(Invocation.globalNames[name] != nil, "\(name)") }
-    let samples = ["--run-dir": "/x", "--db": "unix:/x", "--timeout": "1", "-t": "1", "--format": "csv", "-f": "csv",
-      "--data": "bare", "-d": "bare"]
+    let samples = [
+      "--run-dir": "/x", "--db": "unix:/x", "--timeout": "1", "-t": "1", "--format": "csv", "-f": "csv",
+      "--data": "bare", "-d": "bare",
+    ]
     for (name, takesValue) in Invocation.globalNames {
       _ = try GlobalOptions.parse(takesValue ? [name, try #require(samples[name])] : [name])
     }

@@ -22,7 +22,9 @@ import Testing
   func anAbsentRunDirectoryIsNamed(words: [String]) throws {
     let result = try run(["--run-dir", "/nonexistent/vswitch"] + words)
     #expect(result.status == 1)
-    #expect(result.errorOutput.hasPrefix("vsctl: there is no directory /nonexistent/vswitch, so no switch runs there: start it"))
+    #expect(
+      result.errorOutput.hasPrefix(
+        "vsctl: there is no directory /nonexistent/vswitch, so no switch runs there: start it"))
     #expect(result.errorOutput.split(separator: "\n").count == 1)
   }
 
@@ -39,10 +41,14 @@ import Testing
   @Test func aSocketThatNobodyListensOnIsNoMystery() throws {
     let directory = try makeDirectory()
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try require(["python3", "-c", "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", "\(directory)/db.sock"])
+    try require([
+      "python3", "-c", "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", "\(directory)/db.sock",
+    ])
     let result = try run(["--run-dir", directory, "list-br"])
     #expect(result.status == 1)
-    #expect(result.errorOutput == "vsctl: nobody answers on unix:\(directory)/db.sock: start it with \"vswitchd --run-dir \(directory)\"\n")
+    #expect(
+      result.errorOutput
+        == "vsctl: nobody answers on unix:\(directory)/db.sock: start it with \"vswitchd --run-dir \(directory)\"\n")
   }
 
   @Test(.enabled(if: getuid() == 0, "needs root to become somebody else"))
@@ -53,11 +59,16 @@ import Testing
     let program = "\(directory)/vsctl"
     try FileManager.default.copyItem(atPath: DatabaseLab.program, toPath: program)
     let locked = "\(directory)/run"
-    try FileManager.default.createDirectory(atPath: locked, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    try FileManager.default.createDirectory(
+      atPath: locked, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: directory)
-    let result = try runCommand(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "--run-dir", locked, "list-br"])
+    let result = try runCommand([
+      "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "--run-dir", locked, "list-br",
+    ])
     #expect(result.status == 1)
-    #expect(result.errorOutput == "vsctl: no permission to use \(locked)/db.sock: run vsctl as root, or as a user who may use it\n")
+    #expect(
+      result.errorOutput
+        == "vsctl: no permission to use \(locked)/db.sock: run vsctl as root, or as a user who may use it\n")
   }
 
   @Test func aStalePidfileIsSeenThrough() throws {
@@ -86,8 +97,12 @@ import Testing
       }
     }
     let table = try run(["--run-dir", directory, "fdb", "show", "br0"])
-    #expect(table.output == "port  VLAN  MAC                age\n----  ----  -----------------  ---\np1      10  52:54:00:aa:bb:cc    3\n")
-    #expect(try run(["--run-dir", directory, "--json", "fdb", "flush", "br0", "vlan=10"]).output == "{\"removed\":2}\n")
+    #expect(
+      table.output
+        == "port  VLAN  MAC                age\n----  ----  -----------------  ---\np1      10  52:54:00:aa:bb:cc    3\n"
+    )
+    #expect(
+      try run(["--run-dir", directory, "--json", "fdb", "flush", "br0", "vlan=10"]).output == "{\"removed\":2}\n")
     #expect(try run(["--run-dir", directory, "fdb", "flush", "br0", "vlan=10"]).output == "2 removed\n")
     let refused = try run(["--run-dir", directory, "fdb", "show", "nosuch"])
     #expect(refused.status == 2)

@@ -20,7 +20,8 @@ import Testing
     ("fdb show br0", "fdb/show", ["br0"]), ("fdb flush br0", "fdb/flush", ["br0"]),
     ("fdb flush br0 vlan=10 port=p1", "fdb/flush", ["br0", "vlan=10", "port=p1"]),
     ("fdb add br0 p1 10 52:54:00:AA:BB:CC", "fdb/add", ["br0", "p1", "10", "52:54:00:aa:bb:cc"]),
-    ("fdb del br0 10 52:54:00:aa:bb:cc", "fdb/del", ["br0", "10", "52:54:00:aa:bb:cc"]), ("port stats", "port/stats", []),
+    ("fdb del br0 10 52:54:00:aa:bb:cc", "fdb/del", ["br0", "10", "52:54:00:aa:bb:cc"]),
+    ("port stats", "port/stats", []),
     ("port stats br0 p1", "port/stats", ["br0", "p1"]), ("drops br0", "drops/show", ["br0"]), ("status", "status", []),
   ])
   func eachVerbIsOneMethod(line: String, method: String, parameters: [String]) throws {
@@ -103,7 +104,8 @@ import Testing
     #expect(
       report("could not open network device p1 (No such device)")
         == "port p1: could not open network device p1 (No such device): create the device or set type=tap")
-    #expect(report("p1: patch type requires valid 'peer' argument")?.hasSuffix("set interface p1 options:peer=NAME") == true)
+    #expect(
+      report("p1: patch type requires valid 'peer' argument")?.hasSuffix("set interface p1 options:peer=NAME") == true)
     #expect(report("the name is taken: choose another") == "port p1: the name is taken: choose another")
     #expect(report("something odd")?.contains("del-port p1") == true)
     let working = Row(table, uuid: .zero, columns: ["name": .string("p1"), "ofport": .integer(1)])

@@ -11,8 +11,13 @@ import Testing
     try bench.run("add-br br0")
     let transaction = try #require(bench.workspace.transaction(asksForConfig: true, comment: "c"))
     let operations = transaction.operations
-    #expect(operations.map { $0["op"]?.string ?? "" } == ["wait", "insert", "insert", "insert", "insert", "mutate", "select", "comment"])
-    #expect(operations[0].serialized() == "{\"op\":\"wait\",\"rows\":[],\"table\":\"Open_vSwitch\",\"timeout\":0,\"until\":\"==\",\"where\":[]}")
+    #expect(
+      operations.map { $0["op"]?.string ?? "" } == [
+        "wait", "insert", "insert", "insert", "insert", "mutate", "select", "comment",
+      ])
+    #expect(
+      operations[0].serialized()
+        == "{\"op\":\"wait\",\"rows\":[],\"table\":\"Open_vSwitch\",\"timeout\":0,\"until\":\"==\",\"where\":[]}")
     let tables = operations[1...4].map { $0["table"]?.string ?? "" }
     #expect(tables == ["Interface", "Port", "Bridge", "Open_vSwitch"])
     #expect(operations[1]["row"]?.serialized() == "{\"name\":\"br0\",\"type\":\"internal\"}")

@@ -18,7 +18,10 @@ import Testing
     ("port", "tag", "[]", "[]"), ("port", "tag", "[7]", "7"), ("port", "protected", "yes", "true"),
     ("interface", "options", "{}", "{}"), ("interface", "options", "b=c,a=\"x y\"", "{a=\"x y\", b=c}"),
     ("interface", "type", "\"\"", "\"\""), ("bridge", "fail_mode", "secure", "secure"),
-    ("interface", "external_ids", "n=5,t=true,u=_x,e=eth0.10,p=a+b", "{e=eth0.10, n=\"5\", p=\"a+b\", t=\"true\", u=_x}"),
+    (
+      "interface", "external_ids", "n=5,t=true,u=_x,e=eth0.10,p=a+b",
+      "{e=eth0.10, n=\"5\", p=\"a+b\", t=\"true\", u=_x}"
+    ),
     ("interface", "external_ids", "\"q\\\"\\\\\"=\"é\"", "{\"q\\\"\\\\\"=\"é\"}"),
     ("port", "mac", "\"00:11:22:33:44:55\"", "\"00:11:22:33:44:55\""),
   ])
@@ -55,11 +58,14 @@ import Testing
   }
 
   @Test func arbitraryBytesNeitherTrapNorHang() throws {
-    let pieces = ["\"", "\\", "[", "]", "{", "}", "=", ",", ":", " ", "a", "5", "-", "@", "é", "\u{1}", "9223372036854775808"]
+    let pieces = [
+      "\"", "\\", "[", "]", "{", "}", "=", ",", ":", " ", "a", "5", "-", "@", "é", "\u{1}", "9223372036854775808",
+    ]
     var generator = SplitMix(state: 7)
     for _ in 0..<3000 {
-      let text = (0..<Int.random(in: 0...8, using: &generator)).map { _ in pieces.randomElement(using: &generator) ?? "" }
-        .joined()
+      let text = (0..<Int.random(in: 0...8, using: &generator)).map { _ in pieces.randomElement(using: &generator) ?? ""
+      }
+      .joined()
       for (table, column) in [("port", "trunks"), ("interface", "options"), ("port", "tag"), ("port", "qos")] {
         if let (datum, type) = try? parse(text, table, column), column != "qos" {
           #expect(try parse(DatumFormat.string(datum, type), table, column).0 == datum, "\(text)")

@@ -36,7 +36,8 @@ struct AddBridgeCommand: Verb {
       return .none
     }
     guard let vlan else {
-      throw CommandFault("'add-br' command takes exactly 1 or 3 arguments", remedy: "write add-br \(bridge) \(parent) VLAN")
+      throw CommandFault(
+        "'add-br' command takes exactly 1 or 3 arguments", remedy: "write add-br \(bridge) \(parent) VLAN")
     }
     guard let id = Int64(vlan), (0...4095).contains(id) else {
       throw CommandFault("add-br: \(vlan) is no VLAN", remedy: "vlan must be between 0 and 4095")
@@ -151,7 +152,8 @@ private func externalIDs(
 
 struct BridgeSetExternalIDCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "br-set-external-id", abstract: "Set KEY of the bridge's external_ids to VALUE; without VALUE remove it.")
+    commandName: "br-set-external-id",
+    abstract: "Set KEY of the bridge's external_ids to VALUE; without VALUE remove it.")
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
   @Argument var key: String

@@ -11,7 +11,8 @@ struct AddPortCommand: Verb {
   @Flag(help: "Do nothing if the port is on the bridge already.") var mayExist = false
   @Argument(completion: NameCompletion.bridge) var bridge: String
   @Argument var port: String
-  @Argument(help: ArgumentHelp("Columns of Port: tag=10 trunks=10,20 vlan_mode=native-tagged", valueName: "column[:key]=value"))
+  @Argument(
+    help: ArgumentHelp("Columns of Port: tag=10 trunks=10,20 vlan_mode=native-tagged", valueName: "column[:key]=value"))
   var settings: [String] = []
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
@@ -58,7 +59,8 @@ struct DeletePortCommand: Verb {
 
   @Flag(help: "Do nothing if there is no such port.") var ifExists = false
   @Flag(help: "The port may be named by one of its interfaces.") var withIface = false
-  @Argument(help: ArgumentHelp("The port, or the bridge it must be on and the port.", valueName: "[bridge] port"),
+  @Argument(
+    help: ArgumentHelp("The port, or the bridge it must be on and the port.", valueName: "[bridge] port"),
     completion: NameCompletion.port)
   var names: [String]
 
@@ -84,7 +86,8 @@ struct DeletePortCommand: Verb {
           ? "although its child bridge \(port.bridge) does"
           : wanted.parent == port.bridge ? "although its parent bridge \(port.bridge) does" : "it is on \(port.bridge)"
         throw CommandFault(
-          "bridge \(wanted.name) does not have a port \(name) (\(relation))", remedy: "write del-port \(port.bridge) \(name)")
+          "bridge \(wanted.name) does not have a port \(name) (\(relation))",
+          remedy: "write del-port \(port.bridge) \(name)")
       }
     }
     model.deletePort(port)

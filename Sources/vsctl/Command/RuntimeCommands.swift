@@ -104,7 +104,10 @@ struct PortStatsCommand: ControlVerb {
         + [JSONText.sum(port["tx_drops"])]
     }
     return .table(
-      ["bridge", "port", "rx packets", "rx bytes", "rx errors", "rx drops", "tx packets", "tx bytes", "tx errors", "tx drops"],
+      [
+        "bridge", "port", "rx packets", "rx bytes", "rx errors", "rx drops", "tx packets", "tx bytes", "tx errors",
+        "tx drops",
+      ],
       rows, rightAligned: Set(2...9))
   }
 }

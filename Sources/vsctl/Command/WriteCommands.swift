@@ -105,7 +105,8 @@ struct AddCommand: Verb {
     guard count <= column.type.countMaximum else {
       throw CommandFault(
         "\"add\" operation would put \(count) values in column \(column.name) of table \(table.name) but the maximum "
-          + "number is \(column.type.countMaximum)", remedy: "replace what is there: set \(table.name) \(record) \(column.name)=…")
+          + "number is \(column.type.countMaximum)",
+        remedy: "replace what is there: set \(table.name) \(record) \(column.name)=…")
     }
     for datum in all { workspace.merge(table.name, row.uuid, column.name, adding: datum) }
     workspace.noteChange(of: column.name, in: table.name)

@@ -58,7 +58,9 @@ struct GlobalOptions: ParsableArguments {
   var bare = false
 
   func validate() throws {
-    if timeout < 0 { throw ValidationError("value \(timeout) on -t or --timeout is invalid: give seconds, 0 for no limit") }
+    if timeout < 0 {
+      throw ValidationError("value \(timeout) on -t or --timeout is invalid: give seconds, 0 for no limit")
+    }
   }
 
   /// The run directory asked for.

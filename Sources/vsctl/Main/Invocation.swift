@@ -81,7 +81,8 @@ struct Invocation: Equatable {
     }
     guard command.verb.isEmpty else { return command }
     guard command.options.isEmpty else {
-      throw CommandFault("missing command name after \(command.options.joined(separator: " "))", remedy: "use --help for help")
+      throw CommandFault(
+        "missing command name after \(command.options.joined(separator: " "))", remedy: "use --help for help")
     }
     return nil
   }
@@ -101,7 +102,9 @@ struct Invocation: Equatable {
     }
     var words = [word]
     if takesValue, word == name {
-      guard index < segment.count else { throw CommandFault("option '\(word)' requires an argument", remedy: "write \(word)=VALUE") }
+      guard index < segment.count else {
+        throw CommandFault("option '\(word)' requires an argument", remedy: "write \(word)=VALUE")
+      }
       words.append(segment[index])
       index += 1
     }

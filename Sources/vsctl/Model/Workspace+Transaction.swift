@@ -132,7 +132,8 @@ extension Workspace {
   }
 
   private static func json(_ datum: Datum, _ made: Set<RowUUID>) -> JSONValue {
-    guard !made.isEmpty, datum.atoms.contains(where: { $0.uuid != nil }) || datum.mapValues.contains(where: { $0.uuid != nil })
+    guard !made.isEmpty,
+      datum.atoms.contains(where: { $0.uuid != nil }) || datum.mapValues.contains(where: { $0.uuid != nil })
     else { return datum.json }
     func json(_ atom: Atom) -> JSONValue { atom.uuid.map { reference($0, made) } ?? atom.json }
     if datum.isMap { return ["map", .array(datum.pairs.map { [json($0.key), json($0.value)] })] }

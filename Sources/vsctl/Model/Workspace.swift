@@ -112,7 +112,8 @@ final class Workspace {
 
   /// All elements of two sets, or pairs of two maps, the second map's values first.
   static func union(_ old: Datum, _ datum: Datum) -> Datum {
-    datum.isMap ? Datum(map: old.pairs.map { ($0.key, $0.value) } + datum.pairs.map { ($0.key, $0.value) })
+    datum.isMap
+      ? Datum(map: old.pairs.map { ($0.key, $0.value) } + datum.pairs.map { ($0.key, $0.value) })
       : Datum(set: old.atoms + datum.atoms)
   }
 

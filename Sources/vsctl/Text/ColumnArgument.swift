@@ -35,7 +35,8 @@ struct ColumnArgument {
     var reader = TokenReader(text)
     let argument = try head(&reader, in: table)
     guard reader.isAtEnd else {
-      throw CommandFault("\(text): trailing garbage \"\(reader.rest)\" in argument", remedy: "write column or column:key")
+      throw CommandFault(
+        "\(text): trailing garbage \"\(reader.rest)\" in argument", remedy: "write column or column:key")
     }
     return argument
   }
@@ -47,7 +48,9 @@ struct ColumnArgument {
 
   /// `column[:key]` OPERATOR `value`.
   static func condition(_ text: String, in table: TableSchema) throws(CommandFault) -> ColumnArgument {
-    try operation(text, in: table, RelationalOperator.allCases, wanted: "column=value; other operators: != < > <= >= {=} {!=} {<} {>} {<=} {>=} {in} {not-in}")
+    try operation(
+      text, in: table, RelationalOperator.allCases,
+      wanted: "column=value; other operators: != < > <= >= {=} {!=} {<} {>} {<=} {>=} {in} {not-in}")
   }
 
   private static func operation(
@@ -85,7 +88,8 @@ struct ColumnArgument {
     guard let key else { return nil }
     guard column.type.isMap else {
       throw CommandFault(
-        "cannot specify key to \(purpose) for non-map column \(column.name)", remedy: "write \(column.name) without :\(key)")
+        "cannot specify key to \(purpose) for non-map column \(column.name)",
+        remedy: "write \(column.name) without :\(key)")
     }
     return try DatumParser.atom(key, column.type.key, symbols: &symbols)
   }

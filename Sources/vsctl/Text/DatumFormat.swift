@@ -5,7 +5,9 @@ import OVSDB
 enum DatumFormat {
   /// The simple format of `--data=string`: sets in [], maps in {}, strings quoted where they need it.
   static func string(_ datum: Datum, _ type: ColumnType) -> String {
-    if type.isMap { return "{" + datum.pairs.map { "\(string($0.key))=\(string($0.value))" }.joined(separator: ", ") + "}" }
+    if type.isMap {
+      return "{" + datum.pairs.map { "\(string($0.key))=\(string($0.value))" }.joined(separator: ", ") + "}"
+    }
     let text = datum.atoms.map { string($0) }.joined(separator: ", ")
     return type.countMaximum > 1 || datum.isEmpty ? "[\(text)]" : text
   }

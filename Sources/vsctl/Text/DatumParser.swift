@@ -103,7 +103,8 @@ enum DatumParser {
       }
     }
     guard Set(keys).count == keys.count else {
-      throw CommandFault("\(text): \(type.isMap ? "map contains duplicate key" : "set contains duplicate value")",
+      throw CommandFault(
+        "\(text): \(type.isMap ? "map contains duplicate key" : "set contains duplicate value")",
         remedy: "give each one once")
     }
     try checkCount(keys.count, type, text)

@@ -9,7 +9,8 @@ extension DatabaseSchema {
     switch NameMatch(word, in: names) {
     case .one(let name): if let table = tables[name] { return table }
     case .several(let found):
-      throw CommandFault("\"\(word)\" matches multiple table names: \(found.joined(separator: ", "))",
+      throw CommandFault(
+        "\"\(word)\" matches multiple table names: \(found.joined(separator: ", "))",
         remedy: "write more of the name")
     case .none: break
     }

@@ -79,7 +79,8 @@ import Testing
        {"bridge":"br0","port":"p2","port_number":2,"link":"down","mtu":1500,"mac":"","io_engine":"epoll","error":"x\\ny"}]}
       """)
     #expect(text.contains("uptime seconds: 12\n"))
-    #expect(text.contains("x y; io_uring was refused: runs on epoll"))
+    #expect(!text.contains(" \n"))
+    #expect(text.contains("x y; io_uring is refused here: runs on epoll"))
     #expect(text.split(separator: "\n").filter { $0.contains("epoll") }.count == 1)
   }
 

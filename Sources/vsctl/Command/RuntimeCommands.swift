@@ -139,19 +139,18 @@ struct StatusCommand: ControlVerb {
       guard let value = result[name] else { continue }
       facts.append([name.map { $0 == "_" ? " " : String($0) }.joined() + ":", JSONText.cell(value)])
     }
-    let engine = result["io_engine"]?.string
     let ports = result["ports"]?.array ?? []
     let rows = ports.map { port in
       let own = port["io_engine"]?.string
       var remarks = [port["error"]?.string].compactMap { $0 }.filter { !$0.isEmpty }
-      if own == "epoll" && engine != "epoll" { remarks.append("io_uring was refused: runs on epoll") }
+      if own == "epoll" { remarks.append("io_uring is refused here: runs on epoll") }
       return ["bridge", "port", "port_number", "link", "mtu", "mac", "io_engine"].map { JSONText.cell(port[$0]) }
         + [TextSafety.oneLine(remarks.joined(separator: "; "))]
     }
     let summary = AlignedTable(headings: [], rows: facts).text
     let table = AlignedTable(
       headings: ["bridge", "port", "number", "link", "mtu", "mac", "engine", "remarks"], rows: rows,
-      rightAligned: [2, 4], separator: "  ")
+      rightAligned: [2, 4], separator: "  ", trimsLineEnds: true)
     return CommandOutput(body: .text(summary + (rows.isEmpty ? "" : "\n" + table.text)), json: result)
   }
 }

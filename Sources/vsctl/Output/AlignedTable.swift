@@ -7,6 +7,8 @@ struct AlignedTable {
   /// Columns of numbers.
   var rightAligned: Set<Int> = []
   var separator = " "
+  /// Blanks at the ends of lines are left out; ovs-vsctl's tables keep them.
+  var trimsLineEnds = false
   /// A line under each heading.
   var underlines = true
 
@@ -24,10 +26,12 @@ struct AlignedTable {
   }
 
   private func line(_ cells: [String], _ widths: [Int]) -> String {
-    cells.enumerated().map { index, cell in
+    let line = cells.enumerated().map { index, cell in
       let padding = String(repeating: " ", count: max(0, widths[index] - cell.count))
       if rightAligned.contains(index) { return padding + cell }
       return index == cells.count - 1 ? cell : cell + padding
     }.joined(separator: separator)
+    guard trimsLineEnds else { return line }
+    return String(line.reversed().drop { $0 == " " }.reversed())
   }
 }

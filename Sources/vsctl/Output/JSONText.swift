@@ -25,7 +25,9 @@ enum JSONText {
 extension CommandOutput {
   static func table(_ headings: [String], _ rows: [[String]], rightAligned: Set<Int> = []) -> CommandOutput {
     CommandOutput(
-      body: .text(AlignedTable(headings: headings, rows: rows, rightAligned: rightAligned, separator: "  ").text))
+      body: .text(
+        AlignedTable(headings: headings, rows: rows, rightAligned: rightAligned, separator: "  ", trimsLineEnds: true)
+          .text))
   }
 }
 

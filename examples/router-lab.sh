@@ -104,7 +104,7 @@ add_host() { # add_host NAME VLAN ADDRESS GATEWAY
   note "\$ vsctl add-port lab $1 tag=$2 -- set interface $1 type=tap options:netns=$ns"
   vsctl add-port lab "$1" "tag=$2" -- set interface "$1" type=tap "options:netns=$ns"
   ip -n "$ns" address add "$3" dev "$1"
-  ip -n "$ns" link set "$1" up
+  ip -n "$ns" link set dev "$1" up
   ip -n "$ns" route add default via "$4"
 }
 add_host h1 10 10.0.10.1/24 10.0.10.254
@@ -142,7 +142,7 @@ for vlan in 10 20; do
   note "\$ vsctl add-port lab r$vlan tag=$vlan -- set interface r$vlan type=tap options:netns=$ns"
   vsctl add-port lab "r$vlan" "tag=$vlan" -- set interface "r$vlan" type=tap "options:netns=$ns"
   ip -n "$ns" address add "10.0.$vlan.254/24" dev "r$vlan"
-  ip -n "$ns" link set "r$vlan" up
+  ip -n "$ns" link set dev "r$vlan" up
 done
 inside router sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 check "h1 (VLAN 10) reaches h3 (VLAN 20) through the router" inside h1 ping -n -q -c 3 -i 0.2 -W 2 10.0.20.1

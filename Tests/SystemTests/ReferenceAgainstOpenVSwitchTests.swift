@@ -33,7 +33,7 @@ struct ReferenceAgainstOpenVSwitchTests {
 
   @Test(arguments: stride(from: 0, to: seeds.count, by: 12).map { Array(seeds[$0..<min($0 + 12, seeds.count)]) })
   func theReferenceForwardsAsOpenVSwitchDoes(seeds: [UInt64]) throws {
-    try withDirectory { directory in
+    try withDirectory { directory throws in
       let oracle = try OpenVSwitch(directory: directory)
       for seed in seeds { try compare(seed, oracle) }
     }

@@ -18,8 +18,6 @@ struct PendingTransaction {
   let origin: Origin
   let arrival: ContinuousClock.Instant
   var hasNotRun = true
-  /// Runs it again when its time is up.
-  var timer: Task<Void, Never>?
 
   func isFrom(_ session: JSONRPCSession) -> Bool {
     if case .session(let own, _, _) = origin { own === session } else { false }
@@ -138,16 +136,13 @@ extension DatabaseServer {
       if case .session(_, _, let continuation) = transaction.origin { continuation.resume() }
       if let milliseconds {
         let deadline = transaction.arrival + .milliseconds(milliseconds)
-        transaction.timer = Task { [weak self, clock, number = transaction.number] in
-          guard (try? await clock.sleep(until: deadline)) != nil else { return }
+        Task { [weak self, clock, number = transaction.number] in
+          try? await clock.sleep(until: deadline)
           await self?.retry(number)
         }
       }
     }
-    if case .session(let session, _, _) = transaction.origin, sessions[session.number] == nil {
-      transaction.timer?.cancel()
-      return
-    }
+    if case .session(let session, _, _) = transaction.origin, sessions[session.number] == nil { return }
     waiting.append(transaction)
   }
 
@@ -168,7 +163,6 @@ extension DatabaseServer {
   }
 
   func cancel(_ transaction: PendingTransaction) {
-    transaction.timer?.cancel()
     switch transaction.origin {
     case .process(let continuation):
       continuation.resume(returning: TransactionReply(results: [], error: OVSDBError("canceled")))
@@ -179,7 +173,6 @@ extension DatabaseServer {
   // MARK: - Answers
 
   private func answer(_ transaction: PendingTransaction, _ outcome: TransactionOutcome) {
-    transaction.timer?.cancel()
     switch transaction.origin {
     case .process(let continuation):
       continuation.resume(returning: TransactionReply(results: outcome.results, error: outcome.error))

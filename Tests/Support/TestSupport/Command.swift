@@ -80,7 +80,8 @@ package final class BackgroundCommand {
     var argumentPointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
     var environmentPointers = unsafe all.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
     defer {
-      unsafe (argumentPointers + environmentPointers).forEach { unsafe free($0) }
+      for index in unsafe argumentPointers.indices { unsafe free(argumentPointers[index]) }
+      for index in unsafe environmentPointers.indices { unsafe free(environmentPointers[index]) }
     }
     var started: pid_t = 0
     let code = unsafe posix_spawn(&started, path, &actions, &attributes, &argumentPointers, &environmentPointers)

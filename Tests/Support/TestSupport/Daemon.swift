@@ -164,7 +164,7 @@ extension Lab {
       try run(
         ["ip", "-n", namespace, "address", "add", address, "dev", link] + (address.contains(":") ? ["nodad"] : []))
     }
-    try run(["ip", "-n", namespace, "link", "set", link, "up"])
+    try run(["ip", "-n", namespace, "link", "set", "dev", link, "up"])
   }
 
   /// The MAC of a link.

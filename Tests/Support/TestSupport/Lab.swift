@@ -46,7 +46,7 @@ package final class Lab {
     let name = "\(self.name)-\(label)"
     try require(["ip", "netns", "add", name])
     namespaces.append(name)
-    try require(["ip", "-n", name, "link", "set", "lo", "up"])
+    try require(["ip", "-n", name, "link", "set", "dev", "lo", "up"])
     // An address may be used at once: duplicate detection takes a second and proves nothing here.
     try require([
       "ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0",

@@ -11,6 +11,17 @@ import VSwitchCore
   private let lengths: UnsafeMutablePointer<UInt32>
   private let tags: UnsafeMutablePointer<UInt64>
   private let indices: UnsafeMutablePointer<PacketIndex>
+  /// Sends in a row that the kernel refused for want of room.
+  private var refusalCount = 0
+  /// How many of the next sends leave no offload to the link.
+  private var softwareSendCount = 0
+  // A link whose own offloads are off (ethtool) refuses frames that need them just as if it had no room, for a socket
+  // that bypasses the queueing discipline also bypasses the kernel's segmentation. So after a few refusals the work is
+  // done here, for a while: the link may have been full after all, or get its offloads back.
+  private static let refusalsUntilSoftware = 16
+  private static let softwareSends = 1024
+  /// A link that takes nothing for so many sends loses a packet of the queue each time.
+  private static let refusalsUntilDrop = 4096
 
   override init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
     let limit = Int(COFLOW_BURST)
@@ -80,7 +91,8 @@ import VSwitchCore
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) {
     let burst = worker.burst
-    let count = burst.takeExit(queue, slot: slot, capabilities: capabilities)
+    let count = burst.takeExit(queue, slot: slot, capabilities: softwareSendCount > 0 ? [] : capabilities)
+    if softwareSendCount > 0 { softwareSendCount &-= 1 }
     var done = 0
     while done < count {
       let wanted = min(count &- done, Int(COFLOW_BURST))
@@ -93,8 +105,23 @@ import VSwitchCore
       let sent = max(Int(result), 0)
       for position in 0..<sent { burst.transmitted(unsafe burst.exit[done &+ position], slot: slot) }
       done &+= sent
-      guard result <= 0 else { continue }
+      guard result <= 0 else {
+        refusalCount = 0
+        continue
+      }
       if result == -EAGAIN || result == -ENOBUFS {
+        if result == -ENOBUFS {
+          refusalCount &+= 1
+          if refusalCount == SystemPort.refusalsUntilSoftware, unsafe !burst.pool[burst.exit[done]].offload.isComplete {
+            softwareSendCount = SystemPort.softwareSends
+          }
+          if refusalCount >= SystemPort.refusalsUntilDrop {
+            refusalCount = 0
+            burst.transmitFailed(unsafe burst.exit[done], slot: slot, .transmitQueueFull)
+            done &+= 1
+            continue
+          }
+        }
         keep(worker, queue, from: done, to: count)
         if result == -EAGAIN { worker.waitToSend(self) } else { burst.markDirty(slot) }
         return

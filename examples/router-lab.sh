@@ -128,8 +128,9 @@ check_not "h1 does not reach h3, which has an address in its net but is on VLAN 
   inside h1 ping -n -q -c 5 -i 0.2 -W 1 10.0.10.3
 inside h1 ping -n -q -b -c 3 -i 0.2 -W 1 10.0.10.255 > /dev/null 2>&1 || true
 wait "$watch_h3" "$watch_h2" || true
-seen_h2=$(wc -l < "$run/seen-h2")
-seen_h3=$(wc -l < "$run/seen-h3")
+# tcpdump ends with an empty line when it is told to stop.
+seen_h2=$(grep -c . "$run/seen-h2" || true)
+seen_h3=$(grep -c . "$run/seen-h3" || true)
 note "frames from h1 that arrived meanwhile: $seen_h2 at h2 (VLAN 10), $seen_h3 at h3 (VLAN 20)"
 if [ "$seen_h2" -gt 0 ] && [ "$seen_h3" = 0 ]; then ok "its broadcasts stay in VLAN 10"; else bad "isolation"; fi
 ip -n "$(hostname_of h3)" address del 10.0.10.3/24 dev h3

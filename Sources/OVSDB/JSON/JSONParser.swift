@@ -60,7 +60,15 @@ package struct JSONParser: Sendable {
 
   /// The next whole message; nil when more bytes are needed.
   package mutating func next() throws(JSONError) -> JSONValue? {
-    guard let end = try scanMessage() else { return nil }
+    guard let end = try scanMessage() else {
+      // Between messages nothing is kept of a large one.
+      if isBetweenMessages && buffer.capacity > 1 << 16 {
+        buffer = []
+        messageStart = 0
+        scanned = 0
+      }
+      return nil
+    }
     let message = buffer[messageStart..<end]
     let value = try JSONTextParser.parse(message, limits: limits)
     messageStart = end

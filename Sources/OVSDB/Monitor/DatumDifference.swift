@@ -6,9 +6,7 @@ extension Datum {
   /// What turns this content into `new`.
   package func difference(to new: Datum, _ type: ColumnType) -> Datum {
     if type.countMaximum == 1 { return new }
-    guard type.isMap else {
-      return Datum(set: atoms.filter { !new.contains($0) } + new.atoms.filter { !contains($0) })
-    }
+    guard type.isMap else { return setSymmetricDifference(new) }
     var result: [(Atom, Atom)] = []
     for pair in pairs where new.value(for: pair.key) == nil { result.append((pair.key, pair.value)) }
     for pair in new.pairs where value(for: pair.key) != pair.value { result.append((pair.key, pair.value)) }
@@ -18,9 +16,7 @@ extension Datum {
   /// This content with a difference applied.
   package func applying(difference: Datum, _ type: ColumnType) -> Datum {
     if type.countMaximum == 1 { return difference }
-    guard type.isMap else {
-      return Datum(set: atoms.filter { !difference.contains($0) } + difference.atoms.filter { !contains($0) })
-    }
+    guard type.isMap else { return setSymmetricDifference(difference) }
     var result: [(Atom, Atom)] = []
     for pair in pairs where difference.value(for: pair.key) == nil { result.append((pair.key, pair.value)) }
     for pair in difference.pairs where value(for: pair.key) != pair.value { result.append((pair.key, pair.value)) }

@@ -21,8 +21,11 @@ package struct Datum: Hashable, Sendable {
     var unique: [Atom] = []
     unique.reserveCapacity(sorted.count)
     for atom in sorted where unique.last != atom { unique.append(atom) }
-    storage = unique.count == 1 ? .one(unique[0]) : .set(unique)
+    self.init(canonicalSet: unique)
   }
+
+  /// A set whose elements are sorted and unique already.
+  private init(canonicalSet atoms: [Atom]) { storage = atoms.count == 1 ? .one(atoms[0]) : .set(atoms) }
 
   /// A map; of two pairs with one key the last one counts.
   package init(map pairs: some Sequence<(Atom, Atom)>) {
@@ -126,6 +129,34 @@ extension Datum {
       if sorted[middle] < atom { low = middle + 1 } else { high = middle }
     }
     return low < sorted.count && sorted[low] == atom ? low : nil
+  }
+
+  /// The set of the elements of both sets; linear.
+  func setUnion(_ other: Datum) -> Datum {
+    Datum(canonicalSet: Self.merge(atoms, other.atoms) { _, _ in true })
+  }
+
+  /// The elements (or keys) that are here and not in `other`; linear.
+  func setDifference(_ other: Datum) -> [Atom] { Self.merge(atoms, other.atoms) { here, there in here && !there } }
+
+  /// The set of the elements that are in one of the sets only; linear.
+  func setSymmetricDifference(_ other: Datum) -> Datum {
+    Datum(canonicalSet: Self.merge(atoms, other.atoms) { here, there in here != there })
+  }
+
+  /// Walks two sorted lists and keeps what `keep` says, knowing in which of them it is.
+  private static func merge(_ a: [Atom], _ b: [Atom], keep: (Bool, Bool) -> Bool) -> [Atom] {
+    var result: [Atom] = []
+    result.reserveCapacity(a.count + b.count)
+    var (i, j) = (0, 0)
+    while i < a.count || j < b.count {
+      let takesA = j == b.count || i < a.count && !(b[j] < a[i])
+      let takesB = i == a.count || j < b.count && !(a[i] < b[j])
+      if keep(takesA, takesB) { result.append(takesA ? a[i] : b[j]) }
+      if takesA { i += 1 }
+      if takesB { j += 1 }
+    }
+    return result
   }
 
   /// JSON notation: a scalar plain, other sets `["set", […]]`, maps `["map", [[key, value], …]]`.

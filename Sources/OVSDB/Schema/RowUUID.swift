@@ -51,15 +51,16 @@ package struct RowUUID: Hashable, Sendable {
 extension RowUUID: Comparable, CustomStringConvertible {
   package static func < (a: RowUUID, b: RowUUID) -> Bool { (a.high, a.low) < (b.high, b.low) }
 
+  private static let digits = Array("0123456789abcdef".utf8)
+
   /// 8-4-4-4-12 hexadecimal digits in lower case.
   package var description: String {
-    let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []
     text.reserveCapacity(36)
     for index in 0..<32 {
       if index == 8 || index == 12 || index == 16 || index == 20 { text.append(UInt8(ascii: "-")) }
       let word = index < 16 ? high : low
-      text.append(digits[Int(truncatingIfNeeded: word >> UInt64(60 - 4 * (index & 15)) & 15)])
+      text.append(Self.digits[Int(truncatingIfNeeded: word >> UInt64(60 - 4 * (index & 15)) & 15)])
     }
     return String(decoding: text, as: UTF8.self)
   }

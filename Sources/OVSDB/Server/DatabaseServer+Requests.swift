@@ -67,6 +67,7 @@ extension DatabaseServer {
   func disconnected(_ session: JSONRPCSession) {
     sessions[session.number] = nil
     // One that has not run yet can't be there: the session waits for it before it ends.
+    for transaction in queue + waiting where transaction.isFrom(session) { transaction.timer?.cancel() }
     queue.removeAll { $0.isFrom(session) && !$0.hasNotRun }
     waiting.removeAll { $0.isFrom(session) }
     releaseLocks(of: session.number)

@@ -18,6 +18,8 @@ struct PendingTransaction {
   let origin: Origin
   let arrival: ContinuousClock.Instant
   var hasNotRun = true
+  /// Runs it again when its time is up.
+  var timer: Task<Void, Never>?
 
   func isFrom(_ session: JSONRPCSession) -> Bool {
     if case .session(let own, _, _) = origin { own === session } else { false }
@@ -136,13 +138,16 @@ extension DatabaseServer {
       if case .session(_, _, let continuation) = transaction.origin { continuation.resume() }
       if let milliseconds {
         let deadline = transaction.arrival + .milliseconds(milliseconds)
-        Task { [weak self, clock, number = transaction.number] in
-          try? await clock.sleep(until: deadline)
+        transaction.timer = Task { [weak self, clock, number = transaction.number] in
+          guard (try? await clock.sleep(until: deadline)) != nil else { return }
           await self?.retry(number)
         }
       }
     }
-    if case .session(let session, _, _) = transaction.origin, sessions[session.number] == nil { return }
+    if case .session(let session, _, _) = transaction.origin, sessions[session.number] == nil {
+      transaction.timer?.cancel()
+      return
+    }
     waiting.append(transaction)
   }
 
@@ -163,6 +168,7 @@ extension DatabaseServer {
   }
 
   func cancel(_ transaction: PendingTransaction) {
+    transaction.timer?.cancel()
     switch transaction.origin {
     case .process(let continuation):
       continuation.resume(returning: TransactionReply(results: [], error: OVSDBError("canceled")))
@@ -173,6 +179,7 @@ extension DatabaseServer {
   // MARK: - Answers
 
   private func answer(_ transaction: PendingTransaction, _ outcome: TransactionOutcome) {
+    transaction.timer?.cancel()
     switch transaction.origin {
     case .process(let continuation):
       continuation.resume(returning: TransactionReply(results: outcome.results, error: outcome.error))

@@ -35,12 +35,7 @@ package struct Database: Sendable {
   private mutating func apply(_ changes: Changes) {
     if changes.isEmpty { return }
     var deltas: [String: [RowUUID: Int]] = [:]
-    for changes in changes.tables.values {
-      for change in changes.values {
-        change.old?.countReferences(-1, into: &deltas)
-        change.new?.countReferences(1, into: &deltas)
-      }
-    }
+    for changes in changes.tables.values { for change in changes.values { change.countReferences(into: &deltas) } }
     references.apply(deltas)
     snapshot.apply(changes)
   }

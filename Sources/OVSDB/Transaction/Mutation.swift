@@ -129,15 +129,14 @@ extension Datum {
   /// With the elements of `other` added; a key that a map has already keeps its value.
   package func union(_ other: Datum) -> Datum {
     if other.isEmpty { return self }
-    return isMap
-      ? Datum(map: other.pairs.map { ($0.key, $0.value) } + pairs.map { ($0.key, $0.value) })
-      : Datum(set: atoms + other.atoms)
+    guard isMap else { return setUnion(other) }
+    return Datum(map: other.pairs.map { ($0.key, $0.value) } + pairs.map { ($0.key, $0.value) })
   }
 
   /// Without the elements of `other`; from a map, a map takes equal pairs and a set takes keys.
   package func subtracting(_ other: Datum) -> Datum {
     if other.isEmpty || isEmpty { return self }
-    guard isMap else { return Datum(set: atoms.filter { !other.contains($0) }) }
+    guard isMap else { return Datum(set: setDifference(other)) }
     let kept = pairs.filter { pair in
       other.isMap ? other.value(for: pair.key) != pair.value : !other.contains(pair.key)
     }

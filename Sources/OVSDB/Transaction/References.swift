@@ -19,26 +19,35 @@ struct ReferenceCounts: Sendable {
   }
 }
 
-extension Row {
-  /// Calls `body` with every strong reference of the row: column, table and UUID of the target.
-  func forEachStrongReference(_ body: (ColumnSchema, String, RowUUID) throws(OVSDBError) -> Void) throws(OVSDBError) {
+extension RowChange {
+  /// Calls `body` with every strong reference that the change takes away (-1) or adds (+1): column, table and UUID of
+  /// the target. What a large set of references keeps costs a comparison and no more.
+  func forEachStrongReference(
+    _ body: (ColumnSchema, String, RowUUID, Int) throws(OVSDBError) -> Void
+  ) throws(OVSDBError) {
     for index in table.referringColumns {
       let column = table.columns[index]
+      let (before, after) = (old?.values[index] ?? .empty, new?.values[index] ?? .empty)
+      if before == after { continue }
       if let target = column.type.key.strongTable {
-        for case .uuid(let uuid) in values[index].atoms where uuid != self.uuid { try body(column, target, uuid) }
+        for case .uuid(let uuid) in before.setDifference(after) where uuid != self.uuid {
+          try body(column, target, uuid, -1)
+        }
+        for case .uuid(let uuid) in after.setDifference(before) where uuid != self.uuid {
+          try body(column, target, uuid, 1)
+        }
       }
       if let target = column.type.value?.strongTable {
-        for case .uuid(let uuid) in values[index].mapValues where uuid != self.uuid {
-          try body(column, target, uuid)
-        }
+        for case .uuid(let uuid) in before.mapValues where uuid != self.uuid { try body(column, target, uuid, -1) }
+        for case .uuid(let uuid) in after.mapValues where uuid != self.uuid { try body(column, target, uuid, 1) }
       }
     }
   }
 
-  /// Adds `sign` to the count of everything that the row names.
-  func countReferences(_ sign: Int, into deltas: inout [String: [RowUUID: Int]]) {
+  /// Adds what the change does to the counts of the rows that it names.
+  func countReferences(into deltas: inout [String: [RowUUID: Int]]) {
     // The closure throws nothing.
-    try? forEachStrongReference { (_, table, uuid) throws(OVSDBError) in
+    try? forEachStrongReference { (_, table, uuid, sign) throws(OVSDBError) in
       deltas[table, default: [:]][uuid, default: 0] += sign
     }
   }
@@ -50,15 +59,13 @@ extension TransactionRun {
     var deltas: [String: [RowUUID: Int]] = [:]
     let all = changes.all
     for change in all {
-      change.old?.countReferences(-1, into: &deltas)
-      guard let new = change.new else { continue }
-      try new.forEachStrongReference { (column, table, uuid) throws(OVSDBError) in
-        deltas[table, default: [:]][uuid, default: 0] += 1
+      try change.forEachStrongReference { (column, table, uuid, sign) throws(OVSDBError) in
+        deltas[table, default: [:]][uuid, default: 0] += sign
         // A row that this transaction deletes is reported below, with the count of what still names it.
-        if base.snapshot.row(table, uuid) == nil && changes.change(table, uuid)?.new == nil {
+        if sign > 0 && base.snapshot.row(table, uuid) == nil && changes.change(table, uuid)?.new == nil {
           throw OVSDBError(
             "referential integrity violation",
-            "Table \(new.table.name) column \(column.name) row \(new.uuid) references nonexistent row \(uuid) "
+            "Table \(change.table.name) column \(column.name) row \(change.uuid) references nonexistent row \(uuid) "
               + "in table \(table).")
         }
       }
@@ -83,8 +90,11 @@ extension TransactionRun {
         base.references.count(name, uuid) + (deltas[name]?[uuid] ?? 0) == 0
       else { continue }
       remove(row)
-      row.countReferences(-1, into: &deltas)
-      try? row.forEachStrongReference { (_, table, uuid) throws(OVSDBError) in candidates.append((table, uuid)) }
+      try? RowChange(table: table, uuid: uuid, old: row, new: nil).forEachStrongReference {
+        (_, table, uuid, sign) throws(OVSDBError) in
+        deltas[table, default: [:]][uuid, default: 0] += sign
+        candidates.append((table, uuid))
+      }
     }
   }
 

@@ -6,13 +6,14 @@ import VSwitchCore
 
 enum Privileges {
   /// Bits of capabilities(7).
+  private static let networkBroadcast: UInt64 = 1 << 11
   private static let networkAdministration: UInt64 = 1 << 12
   private static let rawSockets: UInt64 = 1 << 13
   private static let systemAdministration: UInt64 = 1 << 21
 
   /// CAP_NET_ADMIN: make taps, set links. CAP_NET_RAW: packet sockets of `system` ports. CAP_SYS_ADMIN: setns(2) into
-  /// the namespaces of `options:netns`.
-  static let kept = networkAdministration | rawSockets | systemAdministration
+  /// the namespaces of `options:netns`. CAP_NET_BROADCAST: link events from there.
+  static let kept = networkAdministration | rawSockets | systemAdministration | networkBroadcast
 
   /// - Throws: what is missing and how to start the daemon with it.
   static func check() throws(ConfigError) {

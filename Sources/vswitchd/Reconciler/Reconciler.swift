@@ -22,8 +22,8 @@ actor Reconciler: Service {
   private var applied: SwitchConfig?
   private var states: [PortState] = []
   private var changes: AsyncStream<Changes>?
-  /// What was logged last, by interface, so that a failure is told once and its end too.
-  private var loggedErrors: [String: ConfigError] = [:]
+  /// What was logged last, so that a failure is told once and its end too.
+  private var loggedOutcomes: [QualifiedPort: PortOutcome] = [:]
   private var loggedWarnings: Set<String> = []
   private var statisticsMilliseconds = 5000
 
@@ -177,31 +177,44 @@ actor Reconciler: Service {
   }
 
   private func log(_ desired: DesiredState) {
-    var errors: [String: ConfigError] = [:]
-    var places: [String: Logger.Metadata] = [:]
-    for interface in desired.interfaces {
-      let state = states.first { $0.bridge == interface.bridge && $0.name == interface.port }
-      errors[interface.name] = interface.error ?? state?.error
-      places[interface.name] = [
-        "bridge": "\(interface.bridge)", "port": "\(interface.port)", "interface": "\(interface.name)",
-      ]
+    var outcomes: [QualifiedPort: PortOutcome] = [:]
+    for state in states {
+      outcomes[QualifiedPort(state.bridge, state.name)] = PortOutcome(number: state.portNumber, error: state.error)
     }
-    for (name, place) in places.sorted(by: { $0.key < $1.key }) where errors[name] != loggedErrors[name] {
-      if let error = errors[name] {
-        logger.warning("port does not work", metadata: place.merging(["reason": "\(error)"]) { $1 })
-      } else {
-        logger.info("port works again", metadata: place)
+    for interface in desired.interfaces {
+      if let error = interface.error {
+        outcomes[QualifiedPort(interface.bridge, interface.port)] = PortOutcome(number: nil, error: error)
       }
     }
-    loggedErrors = errors
+    for (port, outcome) in outcomes.sorted(by: { $0.key < $1.key }) where loggedOutcomes[port] != outcome {
+      var metadata: Logger.Metadata = ["bridge": "\(port.bridge)", "port": "\(port.port)"]
+      if let error = outcome.error {
+        metadata["reason"] = "\(error)"
+        logger.warning("port does not work", metadata: metadata)
+      } else {
+        if let number = outcome.number { metadata["number"] = "\(number)" }
+        logger.info(
+          loggedOutcomes[port]?.error == nil ? "port works" : "port works again", metadata: metadata)
+      }
+    }
+    for port in loggedOutcomes.keys.filter({ outcomes[$0] == nil }).sorted() {
+      logger.info("port removed", metadata: ["bridge": "\(port.bridge)", "port": "\(port.port)"])
+    }
+    loggedOutcomes = outcomes
     let warnings = Set(desired.warnings)
     for warning in warnings.subtracting(loggedWarnings).sorted() { logger.warning("\(warning)") }
     loggedWarnings = warnings
   }
 }
 
+/// What the log has said of a port.
+private struct PortOutcome: Equatable {
+  var number: UInt16?
+  var error: ConfigError?
+}
+
 /// A port's name within all bridges.
-struct QualifiedPort: Hashable, Sendable {
+struct QualifiedPort: Hashable, Comparable, Sendable {
   var bridge: String
   var port: String
 
@@ -209,6 +222,8 @@ struct QualifiedPort: Hashable, Sendable {
     self.bridge = bridge
     self.port = port
   }
+
+  static func < (a: Self, b: Self) -> Bool { (a.bridge, a.port) < (b.bridge, b.port) }
 }
 
 /// Counters of all ports at one moment.

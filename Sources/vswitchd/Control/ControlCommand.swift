@@ -70,7 +70,8 @@ struct ControlCommandTable: Sendable {
   func run(_ method: String, _ params: JSONValue) async throws(ControlError) -> ControlResult {
     guard let command = commands[method] else {
       throw ControlError(
-        "\"\(LogText.escaped(method))\" is not a valid command (use \"list-commands\" to see a list of valid commands)\n")
+        "\"\(LogText.escaped(method))\" is not a valid command (use \"list-commands\" to see a list of valid commands)\n"
+      )
     }
     guard let parameters = params.array, parameters.count == parameters.compactMap(\.string).count else {
       throw ControlError("\"\(method)\" command: parameters must be an array of strings\n")

@@ -117,7 +117,9 @@ final class RunDirectoryLock: Sendable {
     if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
       try makeDirectory(String(path[..<slash]))
     }
-    guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure("could not make \(path)", errno, path) }
+    guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
+      throw failure("could not make \(path)", errno, path)
+    }
   }
 
   static func failure(_ what: String, _ error: Int32, _ directory: String) -> ConfigError {

@@ -110,7 +110,8 @@ struct DesiredState: Sendable {
     let mode = row["vlan_mode"].string.flatMap(VLANConfig.Mode.init(rawValue:))
     port.vlan.mode = mode ?? (tag == nil ? .trunk : .access)
     if mode == nil, tag != nil, !trunks.isEmpty {
-      warnings.append("port \(row.name) has tag and trunks without vlan_mode: it is an access port, trunks do not count")
+      warnings.append(
+        "port \(row.name) has tag and trunks without vlan_mode: it is an access port, trunks do not count")
     }
     port.vlan.tag = tag ?? 0
     port.vlan.trunks = port.vlan.mode == .access ? [] : trunks

@@ -2,8 +2,8 @@
 // with synchronous=FULL: when `commit` has returned, the change survives kill -9 and power loss. The file is locked
 // exclusively, so that two daemons can't share it by accident. Any thread; GRDB's queue serializes.
 
-import Glibc
 import GRDB
+import Glibc
 import OVSDB
 
 /// The durable rows of the embedded database.

@@ -27,7 +27,8 @@ struct DaemonTests {
     let directory = try TemporaryDirectory()
     let daemon = try RunningDaemon(directory.path + "/run")
     let result = try daemon.vsctl(
-      "add-br", "br0", "--", "add-port", "br0", "nosuch1", "--", "add-port", "br0", "t1", "--", "set", "interface", "t1",
+      "add-br", "br0", "--", "add-port", "br0", "nosuch1", "--", "add-port", "br0", "t1", "--", "set", "interface",
+      "t1",
       "type=tap")
     #expect(result.status == 0)
     #expect(result.errors.contains("could not open network device nosuch1 (No such device)"))

@@ -35,17 +35,17 @@ struct KillTests {
 
   /// A client adds bridges as fast as it gets answers while the daemon is killed at a random moment.
   @Test(arguments: 0..<8)
-  func exactlyTheAnsweredTransactionsSurvive(_ round: Int) async throws {
+  func exactlyTheAnsweredTransactionsSurvive(_ round: Int) throws {
     let directory = try TemporaryDirectory()
     let path = directory.path + "/run"
     let daemon = try RunningDaemon(path)
-    let killer = Task.detached { [processID = daemon.processID] in
-      try await Task.sleep(for: .milliseconds(60 + 37 * round))
-      kill(processID, SIGKILL)
+    // Not a task: this test blocks a thread of the executor, of which there may be only one.
+    DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(60 + 37 * round)) {
+      [processID = daemon.processID] in _ = kill(processID, SIGKILL)
     }
     var answered: [String] = []
     var unanswered: String?
-    for number in 0..<10_000 {
+    for number in 0..<1000 {
       let name = "b\(number)"
       // --no-wait: the answer to the transaction is what counts, not that ports were made.
       let result = try runProgram([
@@ -58,7 +58,6 @@ struct KillTests {
       }
       answered.append(name)
     }
-    try await killer.value
     daemon.wait()
     let again = try RunningDaemon(path)
     let text = try again.vsctl("get", "open_vswitch", ".", "external_ids").output

@@ -57,7 +57,8 @@ final class RunningDaemon {
   /// Starts a daemon and waits for its sockets.
   /// - Parameter tracingTo: a file for strace's record of every system call.
   init(
-    _ runDirectory: String, arguments: [String] = [], environment: [String: String] = [:], tracingTo trace: String? = nil
+    _ runDirectory: String, arguments: [String] = [], environment: [String: String] = [:],
+    tracingTo trace: String? = nil
   ) throws {
     self.runDirectory = runDirectory
     errors = URL(filePath: runDirectory + ".log")

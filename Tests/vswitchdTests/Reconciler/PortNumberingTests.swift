@@ -25,7 +25,8 @@ struct PortNumberingTests {
   @Test func freeRequestIsHonouredAndTakenOneIsNot() {
     var numbering = PortNumbering()
     #expect(numbering.assign(bridge: "br0", [wish("a"), wish("b", request: 7)]) == ["a": 1, "b": 7])
-    let numbers = numbering.assign(bridge: "br0", [wish("a", request: 7), wish("b", request: 7), wish("c", request: 1)])
+    let numbers = numbering.assign(
+      bridge: "br0", [wish("a", request: 7), wish("b", request: 7), wish("c", request: 1)])
     #expect(numbers == ["a": 1, "b": 7, "c": 2], "a keeps its number, since 7 is taken; so c cannot have 1")
   }
 

@@ -1,8 +1,8 @@
-@testable import Datapath
 import OVSDB
 import Testing
 import VSwitchCore
 
+@testable import Datapath
 @testable import vswitchd
 
 struct StatusColumnsTests {
@@ -75,11 +75,12 @@ struct StatusColumnsTests {
     #expect(statistics.count == 14)
   }
 
-  @Test(arguments: [
-    ([:], "0000020000000001"), (["datapath-id": "00000000000000aB"], "00000000000000ab"),
-    (["datapath-id": "0x1f"], "000000000000001f"), (["datapath-id": "1f"], "0000020000000001"),
-    (["datapath-id": "0000000000000000"], "0000020000000001"),
-  ] as [([String: String], String)])
+  @Test(
+    arguments: [
+      ([:], "0000020000000001"), (["datapath-id": "00000000000000aB"], "00000000000000ab"),
+      (["datapath-id": "0x1f"], "000000000000001f"), (["datapath-id": "1f"], "0000020000000001"),
+      (["datapath-id": "0000000000000000"], "0000020000000001"),
+    ] as [([String: String], String)])
   func datapathIDIsTheUsersElseTheMAC(_ settings: [String: String], _ identifier: String) throws {
     let row = try row("Bridge", ["name": "br0", "other_config": .map(settings)])
     #expect(StatusColumns.bridge(row, local: try state())["datapath_id"] == .string(identifier))

@@ -13,7 +13,8 @@ JOBS ?= $(shell nproc)
 # Arguments for `swift test`, such as TEST_FLAGS="--filter MACTable".
 TEST_FLAGS ?=
 
-RELEASE = -c release -j $(JOBS) --static-swift-stdlib
+# lld, because the default linker warns of a function that the static Foundation has and nobody calls.
+RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 

@@ -71,7 +71,7 @@ let package = Package(
     .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport", logging], swiftSettings: strict),
+      name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -2,7 +2,6 @@
 
 import Foundation
 import Glibc
-import Logging
 import OVSDB
 import TestSupport
 import Testing
@@ -41,9 +40,8 @@ import Testing
   @Test func aSocketThatNobodyListensOnIsNoMystery() throws {
     let directory = try makeDirectory()
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try require([
-      "python3", "-c", "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", "\(directory)/db.sock",
-    ])
+    let socket = try UnixSocket(path: "\(directory)/db.sock", listens: false)
+    defer { withExtendedLifetime(socket) {} }
     let result = try run(["--run-dir", directory, "list-br"])
     #expect(result.status == 1)
     #expect(
@@ -83,31 +81,30 @@ import Testing
     #expect(try run(["--run-dir", directory, "status"]).errorOutput.contains("holds no process number"))
   }
 
-  @Test func controlCommandsAskForJSONAndPassRefusalsOn() async throws {
+  @Test func controlCommandsAskForJSONAndPassRefusalsOn() throws {
     let directory = try makeDirectory()
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try "\(getpid())\n".write(toFile: "\(directory)/vswitchd.pid", atomically: true, encoding: .utf8)
-    let server = try await JSONRPCServer.listen(
-      on: .unix(path: "\(directory)/vswitchd.\(getpid()).ctl"), logger: Logger(label: "test")
-    ) { request, _ in
-      switch (request.method, request.params) {
+    let stub = try ControlStub(path: "\(directory)/vswitchd.\(getpid()).ctl") { method, parameters in
+      switch (method, parameters) {
       case ("fdb/show", ["--json", "br0"]):
-        .result([["port": "p1", "vlan": 10, "mac": "52:54:00:aa:bb:cc", "age": 3, "static": false]])
-      case ("fdb/flush", ["--json", "br0", "vlan=10"]): .result(["removed": 2])
-      default: .error("no such bridge\n")
+        [["port": "p1", "vlan": 10, "mac": "52:54:00:aa:bb:cc", "age": 3, "static": false]]
+      case ("fdb/flush", ["--json", "br0", "vlan=10"]): ["removed": 2]
+      default: nil
       }
     }
-    let table = try run(["--run-dir", directory, "fdb", "show", "br0"])
-    #expect(
-      table.output
-        == "port  VLAN  MAC                age\n----  ----  -----------------  ---\np1      10  52:54:00:aa:bb:cc    3\n"
-    )
-    #expect(
-      try run(["--run-dir", directory, "--json", "fdb", "flush", "br0", "vlan=10"]).output == "{\"removed\":2}\n")
-    #expect(try run(["--run-dir", directory, "fdb", "flush", "br0", "vlan=10"]).output == "2 removed\n")
-    let refused = try run(["--run-dir", directory, "fdb", "show", "nosuch"])
-    #expect(refused.status == 2)
-    #expect(refused.errorOutput == "vsctl: no such bridge\n")
-    await server.close()
+    try withExtendedLifetime(stub) {
+      let table = try run(["--run-dir", directory, "fdb", "show", "br0"])
+      #expect(
+        table.output
+          == "port  VLAN  MAC                age\n----  ----  -----------------  ---\np1      10  52:54:00:aa:bb:cc    3\n"
+      )
+      #expect(
+        try run(["--run-dir", directory, "--json", "fdb", "flush", "br0", "vlan=10"]).output == "{\"removed\":2}\n")
+      #expect(try run(["--run-dir", directory, "fdb", "flush", "br0", "vlan=10"]).output == "2 removed\n")
+      let refused = try run(["--run-dir", directory, "fdb", "show", "nosuch"])
+      #expect(refused.status == 2)
+      #expect(refused.errorOutput == "vsctl: no such bridge\n")
+    }
   }
 }

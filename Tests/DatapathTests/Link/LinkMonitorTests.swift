@@ -183,12 +183,18 @@ struct LinkMonitorTests {
 
   @Test func lostMessagesAreAResync() async throws {
     try await withNamespaces { names in
-      // Room for one message only: the kernel makes several of each pair under one lock.
+      // Room for one message only; the kernel sends one for each of many changes, faster than a thread can read.
       let monitor = try LinkMonitor(receiveBufferByteCount: 1)
       defer { monitor.stop() }
       _ = try monitor.watch(.named(names[0]))
       let service = try LinkService(.named(names[0]))
-      for i in 0..<40 { try service.createVethPair("a\(i)", "b\(i)") }
+      for i in 0..<100 {
+        try service.createVethPair("a\(i)", "b\(i)")
+        for name in ["a\(i)", "b\(i)"] {
+          let index = try service.link(named: name).index
+          for mtu in 1000..<1010 { try service.setMTU(mtu, index: index) }
+        }
+      }
       _ = try await first(monitor, "resync") { $0 == .resync }
     }
   }

@@ -56,7 +56,7 @@ install:
 	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(BIN)/vswitchd $(DESTDIR)$(PREFIX)/sbin/vswitchd
 	install -m 755 $(BIN)/vsctl $(DESTDIR)$(PREFIX)/bin/vsctl
-	sed 's|@PREFIX@|$(PREFIX)|' packaging/vswitchd.service > $(DESTDIR)$(UNIT_DIR)/vswitchd.service
+	sed 's|/usr/local|$(PREFIX)|' packaging/vswitchd.service > $(DESTDIR)$(UNIT_DIR)/vswitchd.service
 	chmod 644 $(DESTDIR)$(UNIT_DIR)/vswitchd.service
 	$(BIN)/vsctl --generate-completion-script bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl
 	$(BIN)/vsctl --generate-completion-script zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vsctl

@@ -34,6 +34,8 @@ struct Daemon: Sendable {
     datapathOptions.workerCPU = options.workerCPU
     datapathOptions.avoidIOUring = Environment.variable("VSWITCH_NO_IO_URING") == "1"
     datapathOptions.captureDirectory = captureDirectory
+    // If it can't be made, a pcap port says so when there is one.
+    try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)
     let reconciler = Reconciler(store: database, plane: datapath, logger: Logger(label: "reconciler"))
     await reconciler.start()

@@ -37,9 +37,6 @@ struct VSwitchDaemon: ParsableCommand {
   @Option(help: ArgumentHelp("CPU to pin the packet worker to.", valueName: "n", visibility: .hidden))
   var workerCPU: Int?
 
-  @Flag(help: ArgumentHelp("Keep root's privileges and install no system call filter.", visibility: .hidden))
-  var keepPrivileges = false
-
   func run() throws {
     let options: DaemonOptions
     let lock: RunDirectoryLock
@@ -48,10 +45,12 @@ struct VSwitchDaemon: ParsableCommand {
       options = try DaemonOptions(self, environment: Environment.variable)
       umask(0o077)
       signal(SIGPIPE, SIG_IGN)
+      // Log rotation may come while we start; `HangupService` listens later.
+      signal(SIGHUP, SIG_IGN)
       try Privileges.check()
       lock = try RunDirectoryLock(directory: options.runDirectory)
       sink = try LogSink(path: options.logFile, level: options.logLevel)
-      if !keepPrivileges { try Privileges.drop() }
+      try Privileges.drop()
     } catch {
       Self.fail(error.description)
     }

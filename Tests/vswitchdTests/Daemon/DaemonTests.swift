@@ -44,7 +44,7 @@ struct DaemonTests {
     daemon.send(signal)
     #expect(daemon.wait() == 0)
     let left = try FileManager.default.contentsOfDirectory(atPath: daemon.runDirectory)
-    #expect(left == ["vswitch.sqlite"])
+    #expect(left.sorted() == ["pcap", "vswitch.sqlite"])
   }
 
   @Test func exitCommandEndsCleanly() throws {
@@ -133,8 +133,11 @@ struct DaemonTests {
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o700)
     for name in try FileManager.default.contentsOfDirectory(atPath: path) {
       let attributes = try FileManager.default.attributesOfItem(atPath: path + "/" + name)
-      if attributes[.type] as? FileAttributeType == .typeSymbolicLink { continue }
-      #expect(attributes[.posixPermissions] as? Int == 0o600, "\(name)")
+      switch attributes[.type] as? FileAttributeType {
+      case .typeSymbolicLink: continue
+      case .typeDirectory: #expect(attributes[.posixPermissions] as? Int == 0o700, "\(name)")
+      default: #expect(attributes[.posixPermissions] as? Int == 0o600, "\(name)")
+      }
     }
   }
 }

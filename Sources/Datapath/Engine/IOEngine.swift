@@ -17,7 +17,7 @@ class IOEngine {
   /// of each.
   func stageWrites(_ port: PortIO, count: Int, _ worker: Worker) {}
 
-  /// Has the worker told (once) when packets come for `port`.
+  /// Has the worker told (once) when packets come for `port`; it may be handed the first packet at once.
   func arm(_ port: PortIO) {}
 
   /// Has the worker told (once) when `port` can send again.
@@ -43,6 +43,7 @@ struct IOToken {
     case sendReady = 4
     case wake = 5
     case ignore = 6
+    case armedRead = 7
   }
   /// Operation in bits 56 up, slot in bits 32 to 47, packet below.
   let bits: UInt64

@@ -1,9 +1,10 @@
 // io_uring: all reads and writes of a round, and the wait, in one system call.
 //
 // Reads and writes carry RWF_NOWAIT: they complete inside the call that submits them, with EAGAIN where there is
-// nothing to read. So nothing is in flight between two calls but the polls that wait for idle ports, buffers come
-// back at once, and a packet costs a small share of a system call. (Reads left in flight instead are all woken by
-// each packet: better than epoll when busy, worse when idle.) Standard: io_uring(7), Linux 6.1 or later.
+// nothing to read. So buffers come back at once, and a packet costs a small share of a system call. In flight between
+// two calls is only what waits for idle ports: one read each where the port reads by the engine, so that a wake-up
+// brings the packet with it, else a poll. (Many reads left in flight are all woken by each packet.)
+// Standard: io_uring(7), Linux 6.1 or later.
 
 import COFlow
 import CURing
@@ -19,6 +20,8 @@ import VSwitchCore
   private let wakeDescriptor: Int32
   private var isWakeArmed = false
   private var isRegistered = false
+  /// Where armed reads go; known from the first round on.
+  private var pool: PacketPool?
 
   override var name: String { "io_uring" }
 
@@ -93,6 +96,16 @@ import VSwitchCore
   }
 
   override func arm(_ port: PortIO) {
+    if port.readsByEngine, let pool = pool, let index = pool.allocate() {
+      guard let entry = unsafe nextEntry() else {
+        pool.recycle(index)
+        return
+      }
+      let room = unsafe pool.roomWithHeader(index)
+      unsafe io_uring_prep_read(entry, port.descriptor, room.baseAddress, UInt32(truncatingIfNeeded: room.count), 0)
+      unsafe entry.pointee.user_data = IOToken(.armedRead, slot: port.slot, packet: index).bits
+      return
+    }
     stagePoll(port.descriptor, UInt32(POLLIN), IOToken(.ready, slot: port.slot))
   }
 
@@ -108,12 +121,10 @@ import VSwitchCore
   }
 
   override func remove(_ port: PortIO) {
-    // A poll that is left would keep the device's file open.
-    for token in [IOToken(.ready, slot: port.slot), IOToken(.sendReady, slot: port.slot)] {
-      guard let entry = unsafe io_uring_get_sqe(ring) else { continue }
-      unsafe io_uring_prep_poll_remove(entry, token.bits)
-      unsafe entry.pointee.user_data = IOToken(.ignore).bits
-    }
+    // What is left waiting would keep the device's file open.
+    guard port.descriptor >= 0, let entry = unsafe nextEntry() else { return }
+    unsafe io_uring_prep_cancel_fd(entry, port.descriptor, UInt32(IORING_ASYNC_CANCEL_ALL))
+    unsafe entry.pointee.user_data = IOToken(.ignore).bits
     if !isRegistered { register() }
     unsafe io_uring_submit_and_get_events(ring)
   }
@@ -122,6 +133,7 @@ import VSwitchCore
     if !isRegistered { register() }
     if !isWakeArmed {
       isWakeArmed = true
+      pool = worker.burst.pool
       stagePoll(wakeDescriptor, UInt32(POLLIN), IOToken(.wake))
     }
     if wait {
@@ -147,6 +159,13 @@ import VSwitchCore
     switch token.operation {
     case IOToken.Operation.read.rawValue: worker.readDone(token.packet, slot: token.slot, result: result)
     case IOToken.Operation.write.rawValue: worker.writeDone(token.packet, slot: token.slot, result: result)
+    case IOToken.Operation.armedRead.rawValue:
+      if result == -Int(ECANCELED) {
+        worker.burst.pool.recycle(token.packet)
+      } else {
+        worker.isReady(slot: token.slot)
+        worker.readDone(token.packet, slot: token.slot, result: result)
+      }
     case IOToken.Operation.ready.rawValue: worker.isReady(slot: token.slot)
     case IOToken.Operation.sendReady.rawValue: worker.isReadyToSend(slot: token.slot)
     case IOToken.Operation.wake.rawValue:

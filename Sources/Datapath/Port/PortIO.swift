@@ -5,10 +5,15 @@
 
 /// One rx queue and tx queue of a port, as the worker drives them. Subclasses: one a folder.
 class PortIO {
+  /// Up to so many packets a round it is not worth to gather calls.
+  static let fewPackets = 4
+
   /// Index into the worker's arrays and the forwarding tables.
   let slot: UInt16
   /// Descriptor to wait on for packets; -1 if there is nothing to wait for.
   let descriptor: Int32
+  /// Packets are read by the worker's engine (virtio header and frame), not by the port itself.
+  var readsByEngine: Bool { false }
   /// What may be sent as it is.
   let capabilities: OffloadCapabilities
 
@@ -25,7 +30,7 @@ class PortIO {
   /// Rounds in a row without a packet.
   final var emptyRounds = 0
   /// Packets to ask for in a round: follows what came.
-  final var readTarget = 4
+  final var readTarget = PortIO.fewPackets
 
   init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
     self.slot = slot

@@ -131,10 +131,11 @@ import VSwitchCore
       unsafe burst.receivedCounts[Int(port.slot)] = 0
       if got > 0 {
         port.emptyRounds = 0
-        port.readTarget = got >= port.readTarget ? min(port.readTarget * 2, Worker.burstLimit) : max(got + 1, 2)
+        let isFull = got >= port.readTarget
+        port.readTarget = isFull ? min(got + got / 2, Worker.burstLimit) : max(got, PortIO.fewPackets)
       } else {
         port.emptyRounds += 1
-        port.readTarget = 1
+        port.readTarget = PortIO.fewPackets
         let isCold = port.descriptor < 0 ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !busyPoll
         if isCold {
           port.isHot = false
@@ -152,7 +153,7 @@ import VSwitchCore
     guard !port.isHot else { return }
     port.isHot = true
     port.emptyRounds = 0
-    port.readTarget = max(port.readTarget, 2)
+    port.readTarget = PortIO.fewPackets
     hot.append(port)
   }
 

@@ -75,7 +75,8 @@ let package = Package(
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
+      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
+      swiftSettings: strict),
   ],
   cLanguageStandard: .gnu11
 )

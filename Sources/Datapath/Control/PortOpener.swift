@@ -39,8 +39,12 @@ struct PortOpener {
   // MARK: tap
 
   private func openTap(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
-    let owner = try account(interface, "owner") { name in unsafe getpwnam(name).map { unsafe Int32(bitPattern: $0.pointee.pw_uid) } }
-    let group = try account(interface, "group") { name in unsafe getgrnam(name).map { unsafe Int32(bitPattern: $0.pointee.gr_gid) } }
+    let owner = try account(interface, "owner") { name in
+      unsafe getpwnam(name).map { unsafe Int32(bitPattern: $0.pointee.pw_uid) }
+    }
+    let group = try account(interface, "group") { name in
+      unsafe getgrnam(name).map { unsafe Int32(bitPattern: $0.pointee.gr_gid) }
+    }
     let name = interface.name
     let namespace = interface.options["netns"].map { NetworkNamespace.named($0) } ?? .own
     let descriptor: Int32

@@ -75,7 +75,9 @@ package final class DatapathHarness {
 
   /// Lets frames come in at a port as one burst and returns everything that leaves, by bridge and port.
   package func receive(bridge: String, port: String, frames: [[UInt8]]) -> [Output] {
-    for frame in frames { memoryPorts[PortKey(bridge: bridge, name: port)]?.incoming.append((frame, OffloadMetadata())) }
+    for frame in frames {
+      memoryPorts[PortKey(bridge: bridge, name: port)]?.incoming.append((frame, OffloadMetadata()))
+    }
     return step()
   }
 

@@ -14,7 +14,8 @@ public struct MACAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
     guard parts.count == 6 else { return nil }
     var bits: UInt64 = 0
     for part in parts {
-      guard (1...2).contains(part.utf8.count), part.utf8.first != UInt8(ascii: "+"), let octet = UInt8(part, radix: 16) else { return nil }
+      guard (1...2).contains(part.utf8.count), part.utf8.first != UInt8(ascii: "+"), let octet = UInt8(part, radix: 16)
+      else { return nil }
       bits = bits << 8 | UInt64(octet)
     }
     self.bits = bits

@@ -62,7 +62,8 @@ import Glibc
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
       to: State(
-        seed: seed, limit: UInt32(limit), ageingSeconds: UInt32(clamping: ageingSeconds), used: 0, highWater: 0, free: 0))
+        seed: seed, limit: UInt32(limit), ageingSeconds: UInt32(clamping: ageingSeconds), used: 0, highWater: 0, free: 0
+      ))
     bucketMask = UInt64(bucketCount - 1)
     self.portLimit = portLimit
   }

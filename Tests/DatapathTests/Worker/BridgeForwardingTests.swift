@@ -11,7 +11,9 @@ import VSwitchCore
     change(&port)
     return port
   }
-  static func harness(_ ports: [PortConfig], _ change: (inout BridgeConfig) -> Void = { _ in }) throws -> DatapathHarness {
+  static func harness(_ ports: [PortConfig], _ change: (inout BridgeConfig) -> Void = { _ in }) throws
+    -> DatapathHarness
+  {
     var bridge = BridgeConfig(name: "br0")
     bridge.ports = ports
     change(&bridge)
@@ -22,7 +24,8 @@ import VSwitchCore
   static func frame(to destination: UInt8, from source: UInt8, tags: [UInt8] = [], payload: Int = 46) -> [UInt8] {
     [2, 0, 0, 0, 0, destination, 2, 0, 0, 0, 0, source] + tags + [0x08, 0x00] + (0..<payload).map { UInt8($0 & 255) }
   }
-  static let broadcast: [UInt8] = Array(repeating: 0xff, count: 6) + [2, 0, 0, 0, 0, 1, 8, 6] + Array(repeating: 7, count: 46)
+  static let broadcast: [UInt8] =
+    Array(repeating: 0xff, count: 6) + [2, 0, 0, 0, 0, 1, 8, 6] + Array(repeating: 7, count: 46)
 
   @Test func unknownIsFloodedAndKnownIsNot() throws {
     let harness = try Self.harness([Self.port("a"), Self.port("b"), Self.port("c")])
@@ -52,8 +55,14 @@ import VSwitchCore
 
   @Test func tagIsPutOnAndTakenOff() throws {
     let harness = try Self.harness([
-      Self.port("access") { $0.vlan.mode = .access; $0.vlan.tag = 10 }, Self.port("trunk"),
-      Self.port("other") { $0.vlan.mode = .access; $0.vlan.tag = 20 },
+      Self.port("access") {
+        $0.vlan.mode = .access
+        $0.vlan.tag = 10
+      }, Self.port("trunk"),
+      Self.port("other") {
+        $0.vlan.mode = .access
+        $0.vlan.tag = 20
+      },
     ])
     let out = harness.receive(bridge: "br0", port: "access", frame: Self.broadcast)
     #expect(out.map(\.port) == ["trunk"])
@@ -66,7 +75,10 @@ import VSwitchCore
 
   @Test func checksumMetadataMovesWithTheTag() throws {
     let harness = try Self.harness([
-      Self.port("access") { $0.vlan.mode = .access; $0.vlan.tag = 10 }, Self.port("trunk"),
+      Self.port("access") {
+        $0.vlan.mode = .access
+        $0.vlan.tag = 10
+      }, Self.port("trunk"),
     ])
     var udp = Self.frame(to: 2, from: 1, payload: 46)
     udp.replaceSubrange(14..<34, with: [0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2])

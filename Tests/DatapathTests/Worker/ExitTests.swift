@@ -78,7 +78,8 @@ import VSwitchCore
             var expected = frame
             expected.tags = tags.receiver.1
             let got = out.filter { $0.port == "receiver" }
-            let what = "\(transport) \(tags) IPv6 \(isIPv6) sender \(senderHasOffloads) receiver \(receiver.rawValue) \(length)"
+            let what =
+              "\(transport) \(tags) IPv6 \(isIPv6) sender \(senderHasOffloads) receiver \(receiver.rawValue) \(length)"
             if receiver == Self.all || !senderHasOffloads || (receiver == .checksum && !isLarge) {
               #expect(got.map(\.frame) == [expected.bytes(senderHasOffloads ? .partial : .complete)], "\(what)")
               let moved = senderHasOffloads ? UInt16(expected.transportOffset) : 0

@@ -7,7 +7,9 @@ import VSwitchCore
     #expect(MACAddress("02:00:0a:ff:01:7e")?.description == "02:00:0a:ff:01:7e")
   }
 
-  @Test(arguments: ["", "02:00:0a:ff:01", "02:00:0a:ff:01:7e:00", "02:00:0a:ff:01:1000", "g2:00:0a:ff:01:7e", "+2:00:0a:ff:01:7e"])
+  @Test(arguments: [
+    "", "02:00:0a:ff:01", "02:00:0a:ff:01:7e:00", "02:00:0a:ff:01:1000", "g2:00:0a:ff:01:7e", "+2:00:0a:ff:01:7e",
+  ])
   func otherTextIsRefused(text: String) { #expect(MACAddress(text) == nil) }
 
   @Test func reservedMulticastIsSixteenAddresses() {

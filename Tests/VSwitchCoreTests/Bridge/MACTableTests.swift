@@ -29,7 +29,9 @@ struct NaiveMACTable {
     guard rows.count >= limit else { return true }
     let learned = rows.filter { !$0.isStatic }
     let counts = Dictionary(grouping: learned, by: \.port).mapValues(\.count)
-    guard let most = counts.values.max(), let fullest = counts.filter({ $0.value == most }).keys.min() else { return false }
+    guard let most = counts.values.max(), let fullest = counts.filter({ $0.value == most }).keys.min() else {
+      return false
+    }
     let oldest = learned.filter { $0.port == fullest }.map(\.order).min()
     rows.removeAll { $0.order == oldest }
     return true

@@ -19,7 +19,8 @@ import VSwitchCore
   }
 
   @Test func readsTwoTagsAndNoMore() throws {
-    let key = try #require(parsed(addresses + [0x88, 0xa8, 0x20, 0x0a, 0x81, 0x00, 0x00, 0x14, 0x81, 0x00, 0, 1, 8, 0]))
+    let key = try #require(
+      parsed(addresses + [0x88, 0xa8, 0x20, 0x0a, 0x81, 0x00, 0x00, 0x14, 0x81, 0x00, 0, 1, 8, 0]))
     #expect(key.outerTag == 0x88a8_200a)
     #expect(key.innerTag == 0x8100_0014)
     #expect(key.etherType == 0x8100)

@@ -28,7 +28,8 @@ func frame(from source: UInt8, to destination: UInt8, tag: [UInt8]) -> [UInt8] {
   return header + Array(repeating: 0, count: 60 - header.count)
 }
 // The receiver makes itself known first, so that the bursts are unicast.
-_ = harness.receive(bridge: "br0", port: "p2", frame: frame(from: 2, to: 1, tag: scenario == "push" ? [0x81, 0, 0, 10] : []))
+_ = harness.receive(
+  bridge: "br0", port: "p2", frame: frame(from: 2, to: 1, tag: scenario == "push" ? [0x81, 0, 0, 10] : []))
 harness.replay(bridge: "br0", port: "p1", frames: [frame(from: 1, to: 2, tag: tag)])
 harness.run(rounds: rounds)
 let sent = harness.counters(bridge: "br0", port: "p2").transmittedPackets

@@ -8,8 +8,6 @@ public struct SwitchConfig: Equatable, Sendable {
   public var bridges: [BridgeConfig] = []
   /// `Open_vSwitch.other_config:busy-poll`: the worker spins on its rx queues and burns its core.
   public var busyPoll = false
-  /// How many VLAN tags count: `Open_vSwitch.other_config:vlan-limit` (0 means no limit; default 1 as in Open vSwitch).
-  public var vlanLimit = 1
 
   public init() {}
 }

@@ -33,7 +33,6 @@ struct DesiredState: Sendable {
     }
     let settings = Settings(root["other_config"])
     config.busyPoll = settings.boolean("busy-poll")
-    config.vlanLimit = settings.integer("vlan-limit", default: 1, in: 0...255)
 
     let rows = database.rows("Bridge", root["bridges"].uuids).sorted { $0.name < $1.name }
     var takenPorts: Set<RowUUID> = []

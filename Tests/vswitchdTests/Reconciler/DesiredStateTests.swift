@@ -27,12 +27,9 @@ struct DesiredStateTests {
   }
 
   @Test func switchSettingsAreRead() {
-    var database = TestDatabase(["other_config": .map(["busy-poll": "true", "vlan-limit": "2"])])
+    var database = TestDatabase(["other_config": .map(["busy-poll": "true"])])
     database.bridge("br0", ports: [])
     #expect(desired(database).config.busyPoll)
-    #expect(desired(database).config.vlanLimit == 2)
-    #expect(desired(TestDatabase()).config.vlanLimit == 1)
-    #expect(desired(TestDatabase(["other_config": .map(["vlan-limit": "many"])])).config.vlanLimit == 1)
   }
 
   @Test func bridgeSettingsAreReadAndMovedIntoTheirRange() throws {

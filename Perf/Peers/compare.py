@@ -3,7 +3,7 @@
 
 Two hosts (namespaces) are joined by each switch in turn; a round measures every switch once, so that a busy moment of the
 machine meets all of them. Printed are medians and the ratio of this switch to each other. Root; needs iproute2, iperf3,
-ethtool and a C compiler; Open vSwitch is measured where it is installed (its default datapath in user space; with
+ethtool, nftables and a C compiler; Open vSwitch is measured where it is installed (its default datapath in user space; with
 userspace-tso-enable if openvswitch-switch-dpdk is there). VSWITCH_BINDIR names the directory of vswitchd and vsctl.
 
   compare.py [--rounds 3] [--seconds 3] [--only tcp,pps,rtt,start,idle] [SWITCH...]
@@ -121,7 +121,7 @@ class LinuxBridge(Switch):
 
     def connect(self):
         self.veths()
-        run("ip", "-n", NAMES["sw"], "link", "add", "br", "type", "bridge")
+        run("ip", "-n", NAMES["sw"], "link", "add", "name", "br", "type", "bridge")
         run("ip", "-n", NAMES["sw"], "link", "set", "dev", "br", "up")
         for role in "ab":
             run("ip", "-n", NAMES["sw"], "link", "set", "dev", f"p{role}", "master", "br")
@@ -248,13 +248,13 @@ def pps(kind, seconds):
     try:
         switch.start()
         # Counted and dropped where frames come in, so that the receiver costs next to nothing.
-        inside("b", "tc", "qdisc", "add", "dev", "ifb", "clsact")
-        inside("b", "tc", "filter", "add", "dev", "ifb", "ingress", "protocol", "ip", "prio", "1", "u32", "match", "ip",
-               "dport", "9", "0xffff", "action", "drop")
+        # Counted and dropped at the first hook of the receiving interface, so that the receiver costs little.
+        run("ip", "netns", "exec", NAMES["b"], "nft",
+            "add table netdev count; add chain netdev count in { type filter hook ingress device \"ifb\" priority 0; };"
+            " add rule netdev count in ip protocol udp udp dport 9 counter drop")
 
         def delivered():
-            text = inside("b", "tc", "-s", "filter", "show", "dev", "ifb", "ingress")
-            return int(re.search(r"Sent \d+ bytes (\d+) pkt", text).group(1))
+            return int(re.search(r"counter packets (\d+)", inside("b", "nft", "list", "table", "netdev", "count")).group(1))
         mac = inside("b", "cat", "/sys/class/net/ifb/address").strip()
         source = subprocess.Popen(
             ["ip", "netns", "exec", NAMES["a"], "taskset", "-c", "0", f"{work}/udp_source", "ifa", mac, ADDRESS["a"],

@@ -338,16 +338,19 @@ def idle(kind, seconds):
         pid = switch.main_process()
 
         def wakeups():
-            total = 0
+            counts = {}
             for task in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{task}/status") as status:
-                    total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", status.read()))
-            return total
-        before = wakeups()
-        time.sleep(seconds)
+                    counts[task] = sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", status.read()))
+            return counts
+        before, began = wakeups(), time.monotonic()
+        time.sleep(max(seconds, 5))
+        # Threads that ended meanwhile take their counts along; those that stayed or came are what is left to see.
+        after, took = wakeups(), time.monotonic() - began
+        woken = sum(count - before.get(task, 0) for task, count in after.items())
         with open(f"/proc/{pid}/status") as status:
             resident = int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) / 1024
-        return {"wakeups": (wakeups() - before) / seconds, "rss": resident}
+        return {"wakeups": woken / took, "rss": resident}
     finally:
         switch.stop()
 

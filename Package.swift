@@ -83,8 +83,19 @@ let package = Package(
 
 // Benchmarks are in this package for `package` access, and out of an ordinary build.
 if Context.environment["VSWITCH_PERF"] != nil {
+  package.dependencies.append(
+    .package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []))
   package.targets += [
+    .target(
+      name: "PerfScenarios", dependencies: ["Datapath", "VSwitchCore"], path: "Perf/Scenarios", swiftSettings: strict),
     .executableTarget(
-      name: "bridge-burst", dependencies: ["Datapath"], path: "Perf/Callgrind", swiftSettings: strict)
+      name: "bridge-burst", dependencies: ["PerfScenarios"], path: "Perf/Callgrind/bridge-burst", swiftSettings: strict),
   ]
+  package.targets += ["WireBenchmarks", "BridgeBenchmarks"].map { name in
+    .executableTarget(
+      name: name,
+      dependencies: ["VSwitchCore", "PerfScenarios", .product(name: "Benchmark", package: "benchmark")],
+      path: "Perf/Benchmarks/\(name)", swiftSettings: [.swiftLanguageMode(.v6), .strictMemorySafety()],
+      plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
+  }
 }

@@ -21,11 +21,22 @@ struct ForwardingTests {
     }
   }
 
-  /// Feeds both; records the first difference.
+  /// The same few headers again and again, as hosts send them: what is kept of a decision must not outlive its reasons.
+  @Test(arguments: stride(from: 0, to: seeds.count, by: 50).map { Array(seeds[$0..<min($0 + 50, seeds.count)]) })
+  func repeatedFramesAreForwardedAsTheReferenceDoes(seeds: [UInt64]) throws {
+    for seed in seeds {
+      var random = SeededGenerator(seed: seed ^ 0x5eed)
+      let config = RandomScenario.config(using: &random)
+      let frames = (0..<8).map { _ in RandomScenario.frame(using: &random) }
+      guard try compare(seed, config, frames: frames, stepCount: 150, random: &random) else { return }
+    }
+  }
+
+  /// Feeds both with random frames, or with some of `frames`; records the first difference.
   /// - Returns: whether they agree.
-  private func compare(_ seed: UInt64, _ config: SwitchConfig, stepCount: Int, random: inout SeededGenerator) throws
-    -> Bool
-  {
+  private func compare(
+    _ seed: UInt64, _ config: SwitchConfig, frames: [[UInt8]] = [], stepCount: Int, random: inout SeededGenerator
+  ) throws -> Bool {
     let real = try DatapathHarness(config, seed: seed)
     let packetCount = real.availablePackets
     var reference = ReferenceSwitch(config)
@@ -34,7 +45,7 @@ struct ForwardingTests {
     }
     for step in 0..<stepCount {
       guard let (bridge, port) = ports.randomElement(using: &random) else { return true }
-      real.now += [0, 0, 0, 1, 14, 15, 16, 301].randomElement(using: &random) ?? 0
+      real.now += [0, 0, 0, 0, 0, 1, 14, 15, 16, 301].randomElement(using: &random) ?? 0
       let now = Int(real.now)
       if Int.random(in: 0..<20, using: &random) == 0, let vlan = RandomScenario.vlans.randomElement(using: &random),
         let address = RandomScenario.stations.randomElement(using: &random)
@@ -42,7 +53,7 @@ struct ForwardingTests {
         #expect(real.addStation(bridge: bridge, vlan: vlan, address: address, port: port.name))
         reference.addStatic(bridge: bridge, vlan: vlan, address: address, port: port.name)
       }
-      let frame = RandomScenario.frame(using: &random)
+      let frame = frames.randomElement(using: &random) ?? RandomScenario.frame(using: &random)
       let before = real.counters(bridge: bridge, port: port.name)
       let outputs = real.receive(bridge: bridge, port: port.name, frame: frame).map {
         ReferenceSwitch.Output(bridge: $0.bridge, port: $0.port, frame: $0.frame)

@@ -44,7 +44,8 @@ package final class DatapathHarness {
       state.bridges[bridge.name] = BridgeState(
         config: bridge,
         macTable: MACTable(
-          limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: 64, seed: seed))
+          limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: Burst.portLimit,
+          seed: seed))
       for port in bridge.ports {
         let key = PortKey(bridge: bridge.name, name: port.name)
         let slot = try state.takeSlot()
@@ -123,10 +124,12 @@ package final class DatapathHarness {
 
   // MARK: benchmarks
 
-  /// Has a port give `frames` (of one length) in turn, 32 a round, and all ports only count what they send.
-  package func replay(bridge: String, port: String, frames: [[UInt8]]) {
+  /// Has a port give `frames` (of one length) in turn, `burst` a round, and all ports only count what they send.
+  package func replay(
+    bridge: String, port: String, frames: [[UInt8]], offload: OffloadMetadata = OffloadMetadata(), burst: Int = 32
+  ) {
     for port in memoryPorts.values { port.keepsFrames = false }
-    memoryPorts[PortKey(bridge: bridge, name: port)]?.replay(frames)
+    memoryPorts[PortKey(bridge: bridge, name: port)]?.replay(frames, offload: offload, burst: burst)
   }
 
   /// Runs `count` rounds.

@@ -100,7 +100,7 @@ extension OffloadMetadata {
 
   /// Keeps the offsets right when bytes are put in or taken out before them, as a VLAN tag.
   /// - Parameter byteCount: positive for bytes put in.
-  @inlinable
+  @inlinable @inline(__always)
   public mutating func moveHeaders(by byteCount: Int) {
     if flags & Self.needsChecksum != 0 {
       checksumStart = UInt16(clamping: Int(checksumStart) &+ byteCount)

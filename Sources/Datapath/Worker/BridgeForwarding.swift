@@ -1,6 +1,7 @@
 // The bridge: one received frame to the ports where it has to go (the NORMAL action of Open vSwitch).
 //
-// Parse → VLAN of arrival → reserved addresses → learn → look up → emit with the exit port's tag. Drop reasons:
+// A decision kept from an earlier packet of the same header, or: parse → VLAN of arrival → reserved addresses → learn →
+// look up → emit with the exit port's tag. Drop reasons:
 // truncated, taggedOnAccess, vlanNotAllowed, customerVLANNotAllowed, reservedMulticast, samePort, protectedPort,
 // noOutput, noBuffer, patchLoop. Thread: one worker. Nothing here allocates memory or can trap on a frame's bytes.
 
@@ -10,28 +11,40 @@ extension Burst {
   /// Most patch ports that one frame crosses.
   static var patchHopLimit: UInt8 { 8 }
 
+  /// Shortest frame that the cache of decisions is asked for: its header and some more.
+  static var decisionByteCount: UInt32 { 22 }
+
   /// Forwards every pending packet.
   func processPending(_ forwarding: Forwarding) {
+    guard unsafe state.pointee.pendingCount > 0 else { return }
+    decisions.begin(forwarding, now: unsafe state.pointee.now)
     var position = 0
-    // Most packets of a burst have the Ethernet header of the one before and go the same way.
-    var last = UnicastDecision()
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {
       let index = unsafe pending[position]
       position &+= 1
-      if last.isFor(index, pool) {
-        setTag(index, from: last.oldTag, to: last.newTag)
-        enqueue(index, slot: last.exit)
-      } else {
-        process(index, forwarding, &last)
+      guard pool[index].byteCount >= Burst.decisionByteCount else {
+        process(index, forwarding)
+        continue
       }
+      let header = unsafe DecisionCache.Header(pool.frame(index))
+      let entry = unsafe decisions.entry(header)
+      guard unsafe decisions.isDecision(entry, header, inPort: pool[index].inPort) else {
+        process(index, forwarding)
+        continue
+      }
+      let exit = unsafe entry.pointee.exit
+      if exit & DecisionCache.changesTag != 0 {
+        let oldTag = exit & DecisionCache.ownsTag == 0 ? 0 : UInt32(truncatingIfNeeded: header.second &>> 32)
+        changeTag(index, from: oldTag, to: unsafe entry.pointee.newTag)
+      }
+      enqueue(index, slot: exit & DecisionCache.slotMask)
     }
     unsafe state.pointee.pendingCount = 0
   }
 
   @inline(never)
-  private func process(_ index: PacketIndex, _ forwarding: Forwarding, _ last: inout UnicastDecision) {
-    last.slot = Forwarding.noBridge
+  private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
     guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
       let key = unsafe FlowKey(pool.frame(index), byteCount: Int(pool[index].byteCount))
@@ -59,13 +72,16 @@ extension Burst {
     let now = unsafe state.pointee.now
     let learns = unsafe !bridge.pointee.hasFloodVLANs || !bridge.pointee.floodVLANs.contains(arrival.vlan)
     if learns, key.ethernetSource & 0x0100_0000_0000 == 0 {
+      let before = unsafe bridge.pointee.macTable.changeCount
       unsafe bridge.pointee.macTable.learn(vlan: arrival.vlan, address: key.ethernetSource, port: slot, now: now)
+      let changes = unsafe bridge.pointee.macTable.changeCount &- before
+      if changes != 0 { decisions.forget(changes: changes) }
     }
     let tag = arrival.ownsTag ? key.outerTag : 0
     if key.ethernetDestination & 0x0100_0000_0000 == 0, learns,
       let exit = unsafe bridge.pointee.macTable.port(vlan: arrival.vlan, address: key.ethernetDestination, now: now)
     {
-      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding, &last)
+      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding)
     } else {
       unsafe flood(
         index, arrival, tag: tag, from: port, bridge, onlyReserved: isReserved && !reservedPass, forwarding)
@@ -75,7 +91,7 @@ extension Burst {
   @inline(__always)
   private func unicast(
     _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
-    to exit: UInt16, _ forwarding: Forwarding, _ last: inout UnicastDecision
+    to exit: UInt16, _ forwarding: Forwarding
   ) {
     guard exit != pool[index].inPort else {
       drop(index, .samePort)
@@ -96,7 +112,10 @@ extension Burst {
     }
     let newTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
     if unsafe exitPort.pointee.patchPeer == Forwarding.noPeer {
-      last = UnicastDecision(index, pool, exit: exit, oldTag: tag, newTag: newTag)
+      if pool[index].byteCount >= Burst.decisionByteCount {
+        unsafe decisions.remember(
+          DecisionCache.Header(pool.frame(index)), inPort: pool[index].inPort, exit: exit, oldTag: tag, newTag: newTag)
+      }
       setTag(index, from: tag, to: newTag)
       enqueue(index, slot: exit)
     } else {
@@ -183,13 +202,12 @@ extension Burst {
   /// - Parameters:
   ///   - old: the tag that the frame has and the bridge owns, TPID << 16 | TCI, or 0.
   ///   - new: the tag to have, or 0.
-  @inline(__always)
+  @inline(never)
   private func setTag(_ index: PacketIndex, from old: UInt32, to new: UInt32) {
-    guard old != new else { return }
-    changeTag(index, from: old, to: new)
+    if old != new { changeTag(index, from: old, to: new) }
   }
 
-  @inline(never)
+  @inline(__always)
   private func changeTag(_ index: PacketIndex, from old: UInt32, to new: UInt32) {
     let frame = unsafe pool.frame(index)
     if old != 0, new != 0 {
@@ -213,51 +231,5 @@ extension Burst {
       pool[index].byteCount &+= 4
       pool[index].offload.moveHeaders(by: 4)
     }
-  }
-}
-
-/// Where the packet before went: holds for a packet with the same Ethernet header and tags from the same port in the
-/// same burst, because nothing has been learned in between (learning takes the slow path, which replaces this).
-private struct UnicastDecision {
-  /// Entry port, `Forwarding.noBridge` if there is no decision.
-  var slot = Forwarding.noBridge
-  var exit: UInt16 = 0
-  var oldTag: UInt32 = 0
-  var newTag: UInt32 = 0
-  /// Bytes 0 to 7, 8 to 15 and 16 to 19 of the frame as they lie in memory, and which bits of the latter count.
-  var first: UInt64 = 0
-  var second: UInt64 = 0
-  var third: UInt32 = 0
-  var secondMask: UInt64 = 0
-  var thirdMask: UInt32 = 0
-
-  @inline(__always) init() {}
-
-  /// The decision for a packet as it came in, before its tag changes.
-  @inline(__always)
-  init(_ index: PacketIndex, _ pool: PacketPool, exit: UInt16, oldTag: UInt32, newTag: UInt32) {
-    guard pool[index].byteCount >= 20 else { return }
-    let frame = unsafe pool.frame(index)
-    first = unsafe frame.loadUnaligned(as: UInt64.self)
-    second = unsafe frame.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-    third = unsafe frame.loadUnaligned(fromByteOffset: 16, as: UInt32.self)
-    let isTagged = FlowKey.isTag(UInt16(truncatingIfNeeded: second.bigEndian &>> 16))
-    // Untagged: both addresses and the EtherType. Tagged: the tag and the 4 bytes behind it, maybe another tag.
-    secondMask = isTagged ? ~0 : UInt64(bigEndian: 0xffff_ffff_ffff_0000)
-    thirdMask = isTagged ? ~0 : 0
-    slot = pool[index].inPort
-    self.exit = exit
-    self.oldTag = oldTag
-    self.newTag = newTag
-  }
-
-  @inline(__always)
-  func isFor(_ index: PacketIndex, _ pool: PacketPool) -> Bool {
-    guard pool[index].inPort == slot, pool[index].byteCount >= 22 else { return false }
-    let frame = unsafe pool.frame(index)
-    let a = unsafe frame.loadUnaligned(as: UInt64.self) ^ first
-    let b = unsafe (frame.loadUnaligned(fromByteOffset: 8, as: UInt64.self) ^ second) & secondMask
-    let c = unsafe (frame.loadUnaligned(fromByteOffset: 16, as: UInt32.self) ^ third) & thirdMask
-    return a | b | UInt64(c) == 0
   }
 }

@@ -26,6 +26,8 @@ import VSwitchCore
   let exit: UnsafeMutablePointer<PacketIndex>
   /// Packets that came in this round, by slot.
   let receivedCounts: UnsafeMutablePointer<Int>
+  /// Where packets like the ones to come went.
+  let decisions = DecisionCache()
   let state: UnsafeMutablePointer<State>
 
   struct State {
@@ -61,6 +63,7 @@ import VSwitchCore
     unsafe exit.deallocate()
     unsafe receivedCounts.deallocate()
     unsafe state.deallocate()
+    decisions.deallocate()
     pool.deallocate()
   }
 

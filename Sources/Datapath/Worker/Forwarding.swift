@@ -1,7 +1,11 @@
 // What workers forward by: ports and bridges as flat arrays, built by control code, published by one pointer, never
 // changed afterwards, freed after a grace period.
 
+import Synchronization
 import VSwitchCore
+
+/// Versions of the forwarding tables that were ever made.
+private let lastVersion = Atomic<UInt64>(0)
 
 /// One port slot as the worker sees it.
 struct ForwardingPort {
@@ -37,13 +41,15 @@ struct ForwardingBridge {
   let members: UnsafeMutablePointer<UInt16>
   /// Slots are below this.
   let portLimit: Int
+  let bridgeCount: Int
+  /// Another one for each `ForwardingTables`, never 0.
+  let version: UInt64
 }
 
 /// Owner of one version of the forwarding arrays and of the VLAN sets in them. Made by control code; workers must be past it before it goes.
 @safe final class ForwardingTables {
   let forwarding: Forwarding
   private let cell: UnsafeMutablePointer<Forwarding>
-  private let bridgeCount: Int
 
   /// - Parameters:
   ///   - ports: by slot; slots without a port have `noBridge`.
@@ -65,9 +71,9 @@ struct ForwardingBridge {
         next += 1
       }
     }
-    bridgeCount = bridges.count
     forwarding = unsafe Forwarding(
-      ports: portMemory, bridges: bridgeMemory, members: memberMemory, portLimit: ports.count)
+      ports: portMemory, bridges: bridgeMemory, members: memberMemory, portLimit: ports.count,
+      bridgeCount: bridges.count, version: lastVersion.wrappingAdd(1, ordering: .relaxed).newValue)
     unsafe cell = .allocate(capacity: 1)
     unsafe cell.initialize(to: forwarding)
   }
@@ -77,7 +83,7 @@ struct ForwardingBridge {
 
   deinit {
     for slot in 0..<forwarding.portLimit { unsafe forwarding.ports[slot].vlan.deallocate() }
-    for index in 0..<bridgeCount { unsafe forwarding.bridges[index].floodVLANs.deallocate() }
+    for index in 0..<forwarding.bridgeCount { unsafe forwarding.bridges[index].floodVLANs.deallocate() }
     unsafe forwarding.ports.deallocate()
     unsafe forwarding.bridges.deallocate()
     unsafe forwarding.members.deallocate()

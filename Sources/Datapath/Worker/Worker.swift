@@ -222,6 +222,7 @@ import VSwitchCore
   }
 
   /// Packets have come for an armed port.
+  @inline(never)
   func isReady(slot: UInt16) {
     guard let port = ports[Int(slot)] else { return }
     port.isArmed = false
@@ -229,6 +230,7 @@ import VSwitchCore
   }
 
   /// A port that could not send can again.
+  @inline(never)
   func isReadyToSend(slot: UInt16) {
     guard let port = ports[Int(slot)] else { return }
     port.isWaitingToSend = false

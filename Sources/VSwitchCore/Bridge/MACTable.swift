@@ -26,7 +26,6 @@ import Glibc
   @usableFromInline struct PortList {
     @usableFromInline var oldest: UInt32
     @usableFromInline var newest: UInt32
-    @usableFromInline var count: UInt32
   }
   @usableFromInline struct State {
     @usableFromInline let seed: UInt64
@@ -36,11 +35,17 @@ import Glibc
     /// Entries ever taken; those above have never been written.
     @usableFromInline var highWater: UInt32
     @usableFromInline var free: UInt32
+    /// When aged entries were last looked for, and the port to go on with: those before have none in that second.
+    @usableFromInline var agedSearchSeconds: UInt32
+    @usableFromInline var agedSearchPort: UInt32
+    /// Counts what may change the answer of `port` for a known station: entries new, moved, removed.
+    @usableFromInline var changeCount: UInt64
   }
   /// Index 0 of entries is never used, so that zeroed memory means "none".
   @usableFromInline let entries: UnsafeMutablePointer<Entry>
   @usableFromInline let buckets: UnsafeMutablePointer<UInt32>
   @usableFromInline let ports: UnsafeMutablePointer<PortList>
+  @usableFromInline let fullest: PortHeap
   @usableFromInline let state: UnsafeMutablePointer<State>
   @usableFromInline let bucketMask: UInt64
   /// Port indices are below this.
@@ -59,11 +64,13 @@ import Glibc
     unsafe entries = MACTable.zeroed(limit + 1)
     unsafe buckets = MACTable.zeroed(bucketCount)
     unsafe ports = MACTable.zeroed(portLimit)
+    fullest = PortHeap(portLimit: portLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
       to: State(
-        seed: seed, limit: UInt32(limit), ageingSeconds: UInt32(clamping: ageingSeconds), used: 0, highWater: 0, free: 0
-      ))
+        seed: seed, limit: UInt32(limit), ageingSeconds: UInt32(clamping: ageingSeconds), used: 0, highWater: 0,
+        free: 0,
+        agedSearchSeconds: 0, agedSearchPort: 0, changeCount: 0))
     bucketMask = UInt64(bucketCount - 1)
     self.portLimit = portLimit
   }
@@ -73,10 +80,11 @@ import Glibc
     unsafe free(entries)
     unsafe free(buckets)
     unsafe free(ports)
+    fullest.deallocate()
     unsafe state.deallocate()
   }
 
-  private static func zeroed<T>(_ count: Int) -> UnsafeMutablePointer<T> {
+  static func zeroed<T>(_ count: Int) -> UnsafeMutablePointer<T> {
     guard let memory = unsafe calloc(count, MemoryLayout<T>.stride) else { fatalError("out of memory") }
     return unsafe memory.assumingMemoryBound(to: T.self)
   }
@@ -117,6 +125,10 @@ import Glibc
     return unsafe entries[Int(index)].port
   }
 
+  /// Changes whenever a station that `port` knew may be elsewhere or gone, ageing apart.
+  @inlinable @inline(__always)
+  public var changeCount: UInt64 { unsafe state.pointee.changeCount }
+
   /// Notes that a frame of a station came in at `port`. Multicast sources are the caller's to leave out.
   @inlinable @inline(__always)
   public func learn(vlan: UInt16, address: UInt64, port: UInt16, now: UInt32) {
@@ -133,10 +145,15 @@ import Glibc
     if index == 0 {
       insert(key, port: port, now: now)
     } else if unsafe !entries[Int(index)].isStatic {
+      let known = unsafe entries[Int(index)].port
       unlink(index)
       unsafe entries[Int(index)].port = port
       unsafe entries[Int(index)].lastSeenSeconds = now
       append(index)
+      guard known != port else { return }
+      fullest.add(-1, to: known)
+      fullest.add(1, to: port)
+      unsafe state.pointee.changeCount &+= 1
     }
   }
 
@@ -144,6 +161,7 @@ import Glibc
     guard let index = takeEntry(now: now) else { return }
     place(index, key: key, port: port, now: now, isStatic: false)
     append(index)
+    fullest.add(1, to: port)
   }
 
   private func place(_ index: UInt32, key: UInt64, port: UInt16, now: UInt32, isStatic: Bool) {
@@ -152,6 +170,7 @@ import Glibc
       key: key, next: buckets[bucket], older: 0, newer: 0, lastSeenSeconds: now, port: port, isStatic: isStatic)
     unsafe buckets[bucket] = index
     unsafe state.pointee.used &+= 1
+    unsafe state.pointee.changeCount &+= 1
   }
 
   /// A free entry, or one taken from an aged station, or from the oldest station of the fullest port.
@@ -170,14 +189,20 @@ import Glibc
     return unsafe state.pointee.highWater
   }
 
+  /// The entry to give up: any that is aged, else the oldest of the port that has most. Each port is looked at once a
+  /// second at most, so that a flood of new addresses costs little per packet whatever the number of ports.
   private func victim(now: UInt32) -> UInt32? {
-    var fullest = 0
-    for port in 0..<portLimit {
-      let oldest = unsafe ports[port].oldest
-      if oldest != 0, !isAlive(oldest, now: now) { return oldest }
-      if unsafe ports[port].count > ports[fullest].count { fullest = port }
+    if unsafe state.pointee.agedSearchSeconds != now {
+      unsafe state.pointee.agedSearchSeconds = now
+      unsafe state.pointee.agedSearchPort = 0
     }
-    let oldest = unsafe ports[fullest].oldest
+    while unsafe Int(state.pointee.agedSearchPort) < portLimit {
+      let oldest = unsafe ports[Int(state.pointee.agedSearchPort)].oldest
+      if oldest != 0, !isAlive(oldest, now: now) { return oldest }
+      unsafe state.pointee.agedSearchPort &+= 1
+    }
+    guard let port = fullest.top else { return nil }
+    let oldest = unsafe ports[Int(port)].oldest
     return oldest == 0 ? nil : oldest
   }
 
@@ -192,12 +217,10 @@ import Glibc
       unsafe entries[Int(newest)].newer = index
     }
     unsafe ports[port].newest = index
-    unsafe ports[port].count &+= 1
   }
 
   private func unlink(_ index: UInt32) {
     let entry = unsafe entries[Int(index)]
-    guard !entry.isStatic else { return }
     let port = Int(entry.port)
     if entry.older == 0 {
       unsafe ports[port].oldest = entry.newer
@@ -209,11 +232,13 @@ import Glibc
     } else {
       unsafe entries[Int(entry.newer)].older = entry.older
     }
-    unsafe ports[port].count &-= 1
   }
 
   private func remove(_ index: UInt32) {
-    unlink(index)
+    if unsafe !entries[Int(index)].isStatic {
+      unlink(index)
+      fullest.add(-1, to: unsafe entries[Int(index)].port)
+    }
     let bucket = unsafe bucket(entries[Int(index)].key)
     if unsafe buckets[bucket] == index {
       unsafe buckets[bucket] = unsafe entries[Int(index)].next
@@ -228,13 +253,18 @@ import Glibc
     unsafe entries[Int(index)].next = unsafe state.pointee.free
     unsafe state.pointee.free = index
     unsafe state.pointee.used &-= 1
+    unsafe state.pointee.changeCount &+= 1
   }
 }
 
 // What control code does, on the owner's thread.
 extension MACTable {
   /// Sets another age limit; entries past it are gone at once.
-  public func setAgeing(seconds: Int) { unsafe state.pointee.ageingSeconds = UInt32(clamping: seconds) }
+  public func setAgeing(seconds: Int) {
+    unsafe state.pointee.ageingSeconds = UInt32(clamping: seconds)
+    unsafe state.pointee.agedSearchPort = 0
+    unsafe state.pointee.changeCount &+= 1
+  }
 
   /// Adds an entry that neither ages nor moves, in place of what is known of the station.
   /// - Returns: false if the table is full of static entries.

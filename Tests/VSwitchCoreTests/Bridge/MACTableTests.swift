@@ -109,6 +109,33 @@ struct NaiveMACTable {
     #expect(count == naive.rows.filter { naive.isAlive($0, now) }.count)
   }
 
+  /// Who keeps what `port` said may rely on it while neither the count nor the time has changed.
+  @Test(arguments: testSeeds(4))
+  func whatIsKnownChangesOnlyWithTheChangeCount(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let table = MACTable(limit: 20, ageingSeconds: 20, portLimit: 8, seed: random.next())
+    defer { table.deallocate() }
+    let stations = (0...30).map { UInt64($0) }
+    var now: UInt32 = 100
+    for step in 0..<4000 {
+      let count = table.changeCount
+      let before = stations.map { table.port(vlan: 1, address: $0, now: now) }
+      let address = stations.randomElement(using: &random) ?? 0
+      let port = UInt16.random(in: 0...7, using: &random)
+      switch Int.random(in: 0...49, using: &random) {
+      case 0: _ = table.remove(vlan: 1, address: address, now: now)
+      case 1: _ = table.addStatic(vlan: 1, address: address, port: port, now: now)
+      case 2: _ = table.flush(port: port, includingStatic: Bool.random(using: &random), now: now)
+      case 3: table.setAgeing(seconds: Int.random(in: 15...40, using: &random))
+      default: table.learn(vlan: 1, address: address, port: port, now: now)
+      }
+      let after = stations.map { table.port(vlan: 1, address: $0, now: now) }
+      let isKept = zip(before, after).allSatisfy { $0 == nil || $0 == $1 }
+      #expect(isKept || table.changeCount != count, "seed \(seed) step \(step)")
+      if Int.random(in: 0...9, using: &random) == 0 { now += UInt32.random(in: 1...15, using: &random) }
+    }
+  }
+
   @Test func aFloodOnOnePortLeavesTheOthersTheirStations() {
     let table = MACTable(limit: 100, ageingSeconds: 300, portLimit: 4, seed: 9)
     defer { table.deallocate() }

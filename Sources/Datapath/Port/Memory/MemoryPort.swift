@@ -11,6 +11,8 @@ import VSwitchCore
   private var replayLength = 0
   private var replayCount = 0
   private var replayNext = 0
+  private var replayOffload = OffloadMetadata()
+  private var replayBurstCount = 0
   /// Whether sent frames are kept in `outgoing`.
   var keepsFrames = true
   var outgoing: [(frame: [UInt8], offload: OffloadMetadata)] = []
@@ -22,8 +24,11 @@ import VSwitchCore
 
   deinit { unsafe replay.deallocate() }
 
-  /// Has the port give these frames, all of one length, in turn.
-  func replay(_ frames: [[UInt8]]) {
+  /// Has the port give these frames, all of one length and with the same metadata, in turn, `burst` a round. Only the
+  /// first 128 bytes are put into the packets: what lies behind costs nothing here and is whatever the buffer had.
+  func replay(_ frames: [[UInt8]], offload: OffloadMetadata, burst: Int) {
+    replayOffload = offload
+    replayBurstCount = burst
     unsafe replay.deallocate()
     replayLength = frames.first?.count ?? 0
     replayCount = frames.count
@@ -58,11 +63,15 @@ import VSwitchCore
     let length = replayLength
     let count = replayCount
     var next = replayNext
-    for _ in 0..<32 {
+    let copied = min(length, 128)
+    let offload = replayOffload
+    let wanted = replayBurstCount
+    for _ in 0..<wanted {
       guard let index = burst.pool.allocate(), let source = frames.baseAddress else { break }
-      unsafe burst.pool.frame(index).copyMemory(from: source + next &* length, byteCount: length)
+      unsafe burst.pool.frame(index).copyMemory(from: source + next &* length, byteCount: copied)
       next = next &+ 1 == count ? 0 : next &+ 1
       burst.pool[index].byteCount = UInt32(truncatingIfNeeded: length)
+      burst.pool[index].offload = offload
       burst.received(index, slot: slot)
     }
     replayNext = next

@@ -13,10 +13,10 @@ let benchmarks: @Sendable () -> Void = {
 
   for (name, tags) in [("untagged", []), ("one tag", tag), ("two tags", tag + tag)] {
     let frame = addresses + tags + [0x08, 0x00] + payload
-    Benchmark("FlowKey: \(name)") { benchmark in
+    Benchmark("EthernetHeader: \(name)") { benchmark in
       unsafe frame.withUnsafeBytes { bytes in
         guard let start = bytes.baseAddress else { return }
-        for _ in benchmark.scaledIterations { unsafe blackHole(FlowKey(start, byteCount: bytes.count)) }
+        for _ in benchmark.scaledIterations { unsafe blackHole(EthernetHeader(start, byteCount: bytes.count)) }
       }
     }
   }

@@ -47,7 +47,7 @@ extension Burst {
   private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
     guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
-      let key = unsafe FlowKey(pool.frame(index), byteCount: Int(pool[index].byteCount))
+      let key = unsafe EthernetHeader(pool.frame(index), byteCount: Int(pool[index].byteCount))
     else {
       drop(index, .truncated)
       return

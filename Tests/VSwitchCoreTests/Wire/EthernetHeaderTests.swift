@@ -1,11 +1,11 @@
 import Testing
 import VSwitchCore
 
-@Suite struct FlowKeyTests {
-  private func parsed(_ frame: [UInt8]) -> FlowKey? {
+@Suite struct EthernetHeaderTests {
+  private func parsed(_ frame: [UInt8]) -> EthernetHeader? {
     unsafe frame.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return nil }
-      return unsafe FlowKey(base, byteCount: bytes.count)
+      return unsafe EthernetHeader(base, byteCount: bytes.count)
     }
   }
   private let addresses: [UInt8] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b]

@@ -40,7 +40,7 @@ package struct BaseType: Equatable, Sendable {
   }
 
   /// One of these strings.
-  package static func choice(_ values: String...) -> BaseType {
+  package static func choice(_ values: [String]) -> BaseType {
     var base = BaseType(.string)
     base.allowed = .strings(values)
     return base

@@ -2,7 +2,7 @@
 // snapshots, hence a class for tables; deterministic order of columns, by declaration.
 
 /// A column's declaration.
-package struct ColumnSchema: Equatable, Sendable {
+package struct ColumnSchema: Sendable {
   package let name: String
   package let type: ColumnType
   /// Not kept over a restart: status, statistics and what else the switch itself knows.
@@ -11,19 +11,33 @@ package struct ColumnSchema: Equatable, Sendable {
   package let isMutable: Bool
   /// `type.defaultValue`, made once.
   package let defaultValue: Datum
+  /// One line for people; empty where nothing is said.
+  package let documentation: String
 
-  package init(_ name: String, _ type: ColumnType, ephemeral: Bool = false, mutable: Bool = true) {
+  package init(
+    _ name: String, _ type: ColumnType, ephemeral: Bool = false, mutable: Bool = true, documentation: String = ""
+  ) {
     self.name = name
     self.type = type
+    self.documentation = documentation
     isEphemeral = ephemeral
     isMutable = mutable
     defaultValue = type.defaultValue
   }
 }
 
+extension ColumnSchema: Equatable {
+  /// The documentation does not count: schemas that come over the wire have none.
+  package static func == (a: ColumnSchema, b: ColumnSchema) -> Bool {
+    a.name == b.name && a.type == b.type && a.isEphemeral == b.isEphemeral && a.isMutable == b.isMutable
+  }
+}
+
 /// A table's declaration.
 package final class TableSchema: Sendable {
   package let name: String
+  /// One line for people; empty where nothing is said.
+  package let documentation: String
   /// Without `_uuid` and `_version`, which every row has.
   package let columns: [ColumnSchema]
   /// Rows live without being referenced.
@@ -40,9 +54,11 @@ package final class TableSchema: Sendable {
   let weakTargets: Set<String>
 
   package init(
-    _ name: String, isRoot: Bool = false, rowLimit: Int? = nil, indexes: [[String]] = [], columns: [ColumnSchema]
+    _ name: String, isRoot: Bool = false, rowLimit: Int? = nil, indexes: [[String]] = [], documentation: String = "",
+    columns: [ColumnSchema]
   ) {
     self.name = name
+    self.documentation = documentation
     self.columns = columns
     self.isRoot = isRoot
     self.rowLimit = rowLimit
@@ -54,6 +70,16 @@ package final class TableSchema: Sendable {
       columns[$0].type.key.referencedTable != nil || columns[$0].type.value?.referencedTable != nil
     }
     weakTargets = Set(columns.flatMap { [$0.type.key.weakTable, $0.type.value?.weakTable].compactMap(\.self) })
+  }
+
+  /// A table made of columns with types in Swift.
+  package convenience init(
+    _ name: String, isRoot: Bool = false, rowLimit: Int? = nil, indexes: [[String]] = [], documentation: String = "",
+    columns: [any ColumnDeclaration]
+  ) {
+    self.init(
+      name, isRoot: isRoot, rowLimit: rowLimit, indexes: indexes, documentation: documentation,
+      columns: columns.map(\.schema))
   }
 
   /// The column of that name; nil if there is none (`_uuid` and `_version` are not declared).

@@ -123,16 +123,17 @@ package actor DatabaseServer {
   }
 
   private static func makeServerDatabase(describing schema: DatabaseSchema) throws(OVSDBError) -> Database {
-    guard let table = DatabaseSchema.server.table("Database") else { return Database(schema: .server) }
+    typealias Description = ServerSchema.Database
     var generator = SystemRandomNumberGenerator()
     var database = Database(schema: .server)
     let rows = [DatabaseSchema.server, schema].map { described in
-      Row(
-        table, uuid: RowUUID(generator: &generator),
-        columns: [
-          "name": .string(described.name), "model": .string("standalone"), "connected": .boolean(true),
-          "leader": .boolean(true), "schema": .string(described.json.serialized()),
-        ])
+      var row = Row(Description.schema, uuid: RowUUID(generator: &generator))
+      row[Description.name] = described.name
+      row[Description.model] = "standalone"
+      row[Description.connected] = true
+      row[Description.leader] = true
+      row[Description.schemaText] = described.json.serialized()
+      return row
     }
     try database.load(rows)
     return database

@@ -5,6 +5,10 @@
 import OVSDB
 import VSwitchCore
 
+private typealias Root = OpenVSwitch.Root
+private typealias Bridge = OpenVSwitch.Bridge
+private typealias Port = OpenVSwitch.Port
+
 /// The desired state and where it was written.
 struct DesiredState: Sendable {
   /// An interface that the database names.
@@ -31,22 +35,22 @@ struct DesiredState: Sendable {
       numbering.keep(bridges: [])
       return
     }
-    let settings = Settings(root["other_config"])
+    let settings = Settings(root[Root.otherConfig])
     config.busyPoll = settings.boolean("busy-poll")
 
-    let rows = database.rows("Bridge", root["bridges"].uuids).sorted { $0.name < $1.name }
+    let rows = database.rows("Bridge", root[Root.bridges]).sorted { $0.name < $1.name }
     var takenPorts: Set<RowUUID> = []
     var takenInterfaces: Set<RowUUID> = []
     for row in rows {
       var bridge = BridgeConfig(name: row.name)
       readSettings(of: row, into: &bridge)
       var wishes: [PortNumbering.Wish] = []
-      for port in database.rows("Port", row["ports"].uuids).sorted(by: { $0.name < $1.name }) {
+      for port in database.rows("Port", row[Bridge.ports]).sorted(by: { $0.name < $1.name }) {
         guard takenPorts.insert(port.uuid).inserted else {
           warnings.append("port \(port.name) of bridge \(row.name) already belongs to another bridge")
           continue
         }
-        let candidates = database.rows("Interface", port["interfaces"].uuids).sorted { $0.name < $1.name }
+        let candidates = database.rows("Interface", port[Port.interfaces]).sorted { $0.name < $1.name }
         for (index, interface) in candidates.enumerated() {
           guard takenInterfaces.insert(interface.uuid).inserted else {
             warnings.append("interface \(interface.name) of port \(port.name) already belongs to another port")
@@ -65,7 +69,7 @@ struct DesiredState: Sendable {
               wishes.append(
                 PortNumbering.Wish(
                   port: port.name, isLocal: interface.name == row.name, request: made.interface.portNumberRequest,
-                  previous: interface["ofport"].integer.flatMap(UInt16.init(exactly:))))
+                  previous: interface[OpenVSwitch.Interface.ofport].flatMap(UInt16.init(exactly:))))
             } catch {
               entry.error = error
             }
@@ -90,10 +94,10 @@ struct DesiredState: Sendable {
   }
 
   private mutating func readSettings(of row: Row, into bridge: inout BridgeConfig) {
-    let settings = Settings(row["other_config"])
+    let settings = Settings(row[Bridge.otherConfig])
     bridge.macAgeingSeconds = settings.integer("mac-aging-time", default: 300, in: 15...3600)
     bridge.macTableLimit = settings.integer("mac-table-size", default: 8192, in: 10...1_000_000)
-    bridge.floodVLANs = Set(row["flood_vlans"].integers.compactMap(UInt16.init(exactly:)))
+    bridge.floodVLANs = Set(row[Bridge.floodVLANs].compactMap(UInt16.init(exactly:)))
     bridge.forwardReservedMulticast = settings.boolean("forward-bpdu")
     if let text = settings["hwaddr"] {
       bridge.hardwareAddress = address(text, "other_config:hwaddr of bridge \(row.name)")
@@ -101,12 +105,12 @@ struct DesiredState: Sendable {
   }
 
   private mutating func readSettings(of row: Row, into port: inout PortConfig) {
-    let settings = Settings(row["other_config"])
-    port.isProtected = row["protected"].boolean ?? false
+    let settings = Settings(row[Port.otherConfig])
+    port.isProtected = row[Port.protected]
     port.forwardReservedMulticast = settings.boolean("forward-bpdu")
-    let tag = row["tag"].integer.flatMap(UInt16.init(exactly:)).flatMap { $0 < 4096 ? $0 : nil }
-    let trunks = Set(row["trunks"].integers.compactMap(UInt16.init(exactly:)))
-    let mode = row["vlan_mode"].string.flatMap(VLANConfig.Mode.init(rawValue:))
+    let tag = row[Port.tag].flatMap(UInt16.init(exactly:)).flatMap { $0 < 4096 ? $0 : nil }
+    let trunks = Set(row[Port.trunks].compactMap(UInt16.init(exactly:)))
+    let mode = row[Port.vlanMode].flatMap(VLANConfig.Mode.init(rawValue:))
     port.vlan.mode = mode ?? (tag == nil ? .trunk : .access)
     if mode == nil, tag != nil, !trunks.isEmpty {
       warnings.append(
@@ -114,7 +118,7 @@ struct DesiredState: Sendable {
     }
     port.vlan.tag = tag ?? 0
     port.vlan.trunks = port.vlan.mode == .access ? [] : trunks
-    port.vlan.customerVLANs = Set(row["cvlans"].integers.compactMap(UInt16.init(exactly:)))
+    port.vlan.customerVLANs = Set(row[Port.cvlans].compactMap(UInt16.init(exactly:)))
     port.vlan.priorityTags =
       switch settings["priority-tags"] {
       case "true", "if-nonzero": .ifNonzero
@@ -129,12 +133,13 @@ struct DesiredState: Sendable {
   }
 
   private mutating func interfaceConfig(_ row: Row, bridge: Row) throws(ConfigError) -> InterfaceConfig {
-    if let text = bridge["datapath_type"].string, !["", "netdev", "system"].contains(text) {
+    let datapathType = bridge[Bridge.datapathType]
+    if !["", "netdev", "system"].contains(datapathType) {
       throw ConfigError(
-        cause: "bridge \(bridge.name) has the unknown datapath_type \"\(text)\"",
+        cause: "bridge \(bridge.name) has the unknown datapath_type \"\(datapathType)\"",
         remedy: "clear it: vsctl clear bridge \(bridge.name) datapath_type")
     }
-    let type = row["type"].string ?? ""
+    let type = row[OpenVSwitch.Interface.type]
     let isLocal = row.name == bridge.name
     guard let kind = isLocal ? .internal : InterfaceConfig.Kind(rawValue: type.isEmpty ? "system" : type) else {
       throw ConfigError(
@@ -143,10 +148,10 @@ struct DesiredState: Sendable {
           + InterfaceConfig.Kind.allCases.map(\.rawValue).sorted().joined(separator: ", "))
     }
     var interface = InterfaceConfig(name: row.name, kind: kind)
-    interface.options = try InterfaceOptions.checked(row["options"].map, kind: kind, name: row.name)
-    interface.portNumberRequest = row["ofport_request"].integer.flatMap(UInt16.init(exactly:))
-    interface.mtuRequest = row["mtu_request"].integer.flatMap(Int.init(exactly:))
-    if kind == .internal, let text = row["mac"].string {
+    interface.options = try InterfaceOptions.checked(row[OpenVSwitch.Interface.options], kind: kind, name: row.name)
+    interface.portNumberRequest = row[OpenVSwitch.Interface.ofportRequest].flatMap(UInt16.init(exactly:))
+    interface.mtuRequest = row[OpenVSwitch.Interface.mtuRequest].flatMap(Int.init(exactly:))
+    if kind == .internal, let text = row[OpenVSwitch.Interface.mac] {
       interface.hardwareAddress = address(text, "mac of interface \(row.name)")
     }
     return interface
@@ -166,7 +171,7 @@ struct DesiredState: Sendable {
 struct Settings {
   private let values: [String: String]
 
-  init(_ datum: Datum) { values = datum.map }
+  init(_ values: [String: String]) { self.values = values }
 
   subscript(key: String) -> String? { values[key] }
 

@@ -135,7 +135,7 @@ actor Reconciler: Service {
     log(desired)
     await writeBack(desired, database, counters)
     if let root = database.only("Open_vSwitch") {
-      statisticsMilliseconds = Settings(root["other_config"])
+      statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
   }

@@ -56,7 +56,7 @@ enum StatusColumns {
   /// - Parameter local: the state of the bridge's own port.
   static func bridge(_ row: Row, local: PortState?) -> [String: Datum] {
     var columns: [String: Datum] = ["datapath_version": .string("<built-in>")]
-    if let text = row["other_config"].map["datapath-id"], let identifier = datapathID(text) {
+    if let text = row[OpenVSwitch.Bridge.otherConfig]["datapath-id"], let identifier = datapathID(text) {
       columns["datapath_id"] = .string(identifier)
     } else if let address = local?.hardwareAddress {
       columns["datapath_id"] = .string("0000" + address.octets.map { hexadecimal($0) }.joined())

@@ -2,11 +2,12 @@
 // version 8.3.1, declared here once. Names and types are held against the schema file of Debian's openvswitch-common
 // by a test. Tables of our own stand beside them in `additionalTables`.
 
-/// The declarations of the tables, in files by group.
-enum OpenVSwitchSchema {
+/// The declarations of the tables, in files by group: `OpenVSwitch.Port.tag` is a column.
+package enum OpenVSwitch {
   static let stockTables: [TableSchema] = [
-    root, bridge, port, interface, flowTable, qos, queue, mirror, netFlow, sFlow, ipfix, flowSampleCollectorSet,
-    controller, manager, datapath, conntrackZone, conntrackTimeoutPolicy, tls, autoAttach,
+    Root.schema, Bridge.schema, Port.schema, Interface.schema, FlowTable.schema, QoS.schema, Queue.schema,
+    Mirror.schema, NetFlow.schema, SFlow.schema, IPFIX.schema, FlowSampleCollectorSet.schema, Controller.schema,
+    Manager.schema, Datapath.schema, CTZone.schema, CTTimeoutPolicy.schema, SSL.schema, AutoAttach.schema,
   ]
   /// What this switch has and Open vSwitch has not.
   static let additionalTables: [TableSchema] = []
@@ -15,12 +16,12 @@ enum OpenVSwitchSchema {
 extension DatabaseSchema {
   /// The stock schema, nothing added.
   package static let stockOpenVSwitch = DatabaseSchema(
-    "Open_vSwitch", version: "8.3.1", checksum: "3012963480 26720", tables: OpenVSwitchSchema.stockTables)
+    "Open_vSwitch", version: "8.3.1", checksum: "3012963480 26720", tables: OpenVSwitch.stockTables)
 
   /// What the embedded database serves: the stock schema and our own tables.
   package static let openVSwitch =
-    OpenVSwitchSchema.additionalTables.isEmpty
+    OpenVSwitch.additionalTables.isEmpty
     ? stockOpenVSwitch
     : DatabaseSchema(
-      "Open_vSwitch", version: "8.3.1", tables: OpenVSwitchSchema.stockTables + OpenVSwitchSchema.additionalTables)
+      "Open_vSwitch", version: "8.3.1", tables: OpenVSwitch.stockTables + OpenVSwitch.additionalTables)
 }

@@ -1,30 +1,40 @@
 // Open_vSwitch schema 8.3.1, see DatabaseSchema+OpenVSwitch.swift. Ports: one interface or a bond, with the VLANs that pass it.
 
-extension OpenVSwitchSchema {
-  static let port = TableSchema(
-    "Port", indexes: [["name"]],
-    columns: [
-      .init("name", .string, mutable: false),
-      .init("interfaces", .set(.reference("Interface"), from: 1)),
-      .init("trunks", .set(.integer(0...4095), upTo: 4096)),
-      .init("cvlans", .set(.integer(0...4095), upTo: 4096)),
-      .init("tag", .optional(.integer(0...4095))),
-      .init("vlan_mode", .optional(.choice("trunk", "access", "native-tagged", "native-untagged", "dot1q-tunnel"))),
-      .init("qos", .optional(.reference("QoS"))),
-      .init("mac", .optional(.string)),
-      .init("bond_mode", .optional(.choice("balance-tcp", "balance-slb", "active-backup"))),
-      .init("lacp", .optional(.choice("active", "passive", "off"))),
-      .init("bond_updelay", .integer),
-      .init("bond_downdelay", .integer),
-      .init("bond_active_slave", .optional(.string)),
-      .init("bond_fake_iface", .boolean),
-      .init("fake_bridge", .boolean),
-      .init("status", .stringMap, ephemeral: true),
-      .init("rstp_status", .stringMap, ephemeral: true),
-      .init("rstp_statistics", .map(.string, .integer), ephemeral: true),
-      .init("statistics", .map(.string, .integer), ephemeral: true),
-      .init("protected", .boolean),
-      .init("other_config", .stringMap),
-      .init("external_ids", .stringMap),
-    ])
+extension OpenVSwitch {
+  /// Table Port.
+  package enum Port: TableDeclaration {
+    package static let name = Column<String>("name", .one(.string), mutable: false)
+    package static let interfaces = Column<[RowUUID]>("interfaces", .set(.reference("Interface"), from: 1))
+    package static let trunks = Column<[Int64]>("trunks", .set(.integer(0...4095), upTo: 4096))
+    package static let cvlans = Column<[Int64]>("cvlans", .set(.integer(0...4095), upTo: 4096))
+    package static let tag = Column<Int64?>("tag", .optional(.integer(0...4095)))
+    package static let vlanMode = Column<String?>(
+      "vlan_mode", .optional(.choice("trunk", "access", "native-tagged", "native-untagged", "dot1q-tunnel")))
+    package static let qos = Column<RowUUID?>("qos", .optional(.reference("QoS")))
+    package static let mac = Column<String?>("mac", .optional(.string))
+    package static let bondMode = Column<String?>(
+      "bond_mode", .optional(.choice("balance-tcp", "balance-slb", "active-backup")))
+    package static let lacp = Column<String?>("lacp", .optional(.choice("active", "passive", "off")))
+    package static let bondUpdelay = Column<Int64>("bond_updelay", .one(.integer))
+    package static let bondDowndelay = Column<Int64>("bond_downdelay", .one(.integer))
+    package static let bondActiveSlave = Column<String?>("bond_active_slave", .optional(.string))
+    package static let bondFakeIface = Column<Bool>("bond_fake_iface", .one(.boolean))
+    package static let fakeBridge = Column<Bool>("fake_bridge", .one(.boolean))
+    package static let status = Column<[String: String]>("status", .stringMap, ephemeral: true)
+    package static let rstpStatus = Column<[String: String]>("rstp_status", .stringMap, ephemeral: true)
+    package static let rstpStatistics = Column<[String: Int64]>(
+      "rstp_statistics", .map(.string, .integer), ephemeral: true)
+    package static let statistics = Column<[String: Int64]>("statistics", .map(.string, .integer), ephemeral: true)
+    package static let protected = Column<Bool>("protected", .one(.boolean))
+    package static let otherConfig = Column<[String: String]>("other_config", .stringMap)
+    package static let externalIDs = Column<[String: String]>("external_ids", .stringMap)
+
+    package static let schema = TableSchema(
+      "Port", indexes: [["name"]],
+      columns: [
+        name, interfaces, trunks, cvlans, tag, vlanMode, qos, mac, bondMode, lacp, bondUpdelay, bondDowndelay,
+        bondActiveSlave, bondFakeIface, fakeBridge, status, rstpStatus, rstpStatistics, statistics, protected,
+        otherConfig, externalIDs,
+      ])
+  }
 }

@@ -30,6 +30,14 @@ struct ConnectivityTests {
     }
   }
 
+  @Test func spinningWorkerForwardsSinglePacketsAndStreams() throws {
+    try Self.withTwoHosts { lab, daemon, a, b throws in
+      try daemon.configure("set Open_vSwitch . other_config:busy-poll=true")
+      #expect(try lab.canPing("10.1.0.2", from: a, count: 5))
+      #expect(try Throughput.run(lab, from: a, to: b, address: "10.1.0.2", seconds: 1) > 300e6)
+    }
+  }
+
   @Test func hostsFindEachOtherByIPv6NeighbourDiscovery() throws {
     try Self.withTwoHosts { lab, _, a, _ throws in
       #expect(try lab.canPing("fd00::2", from: a, count: 5))

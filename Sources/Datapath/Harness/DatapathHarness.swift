@@ -62,6 +62,7 @@ package final class DatapathHarness {
     let tables = state.makeTables()
     state.tables = tables
     worker.mailbox.publish(tables)
+    worker.busyPoll = config.busyPoll
   }
 
   deinit { for bridge in state.bridges.values { bridge.macTable.deallocate() } }

@@ -25,6 +25,8 @@ import VSwitchCore
   private var hot: [PortIO] = []
   /// Ports that are not hot and not yet armed.
   private var unarmed: [PortIO] = []
+  /// Packets asked of a port that last had none: a spinning worker asks for one, to send it before it looks for the next.
+  private var leastReadTarget: Int { busyPoll ? 1 : PortIO.fewPackets }
   /// Spins on all ports, never sleeps.
   var busyPoll = false { didSet { if busyPoll { heatAll() } } }
   private var isStopping = false
@@ -66,7 +68,11 @@ import VSwitchCore
       if isStopping { return }
     }
     mailbox.quiescent()
-    for port in hot { port.receive(self) }
+    for port in hot {
+      port.receive(self)
+      // A spinning worker sends what came before it asks the next port: each empty read would add to the latency.
+      if busyPoll, unsafe burst.state.pointee.pendingCount > 0 { forwardAtOnce() }
+    }
     // A queue that the system had no room for (ENOBUFS) is tried again at once.
     let hasQueued = unsafe burst.state.pointee.dirtyCount > 0
     if hot.isEmpty, !hasQueued, maySleep, !busyPoll {
@@ -81,10 +87,15 @@ import VSwitchCore
     } else {
       engine.run(wait: false, self)
     }
+    forwardAtOnce()
+    if !hot.isEmpty { cool() }
+  }
+
+  /// Forwards what is pending and flushes the queues that have got something.
+  private func forwardAtOnce() {
     unsafe burst.state.pointee.now = clock()
     processPending()
     transmitDirty()
-    if !hot.isEmpty { cool() }
   }
 
   private func processPending() {
@@ -132,10 +143,10 @@ import VSwitchCore
       if got > 0 {
         port.emptyRounds = 0
         let isFull = got >= port.readTarget
-        port.readTarget = isFull ? min(got + got / 2, Worker.burstLimit) : max(got, PortIO.fewPackets)
+        port.readTarget = isFull ? min(got + max(got / 2, 1), Worker.burstLimit) : max(got, leastReadTarget)
       } else {
         port.emptyRounds += 1
-        port.readTarget = PortIO.fewPackets
+        port.readTarget = leastReadTarget
         let isCold = port.descriptor < 0 ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !busyPoll
         if isCold {
           port.isHot = false
@@ -153,7 +164,7 @@ import VSwitchCore
     guard !port.isHot else { return }
     port.isHot = true
     port.emptyRounds = 0
-    port.readTarget = PortIO.fewPackets
+    port.readTarget = leastReadTarget
     hot.append(port)
   }
 

@@ -45,6 +45,7 @@ package struct RandomScenario {
     -> SwitchConfig
   {
     var config = SwitchConfig()
+    config.busyPoll = Int.random(in: 0..<4, using: &random) == 0
     for b in 1...Int.random(in: limits.bridgeCount, using: &random) {
       var bridge = BridgeConfig(name: "br\(b)")
       bridge.macAgeingSeconds = [15, 300].randomElement(using: &random) ?? 300

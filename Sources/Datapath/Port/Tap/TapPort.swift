@@ -19,7 +19,7 @@ final class TapPort: PortIO {
       return
     }
     let pool = worker.burst.pool
-    for _ in 0..<PortIO.fewPackets {
+    for _ in 0..<readTarget {
       guard let index = pool.allocate() else { return }
       let room = unsafe pool.roomWithHeader(index)
       let result = unsafe coflow_read(descriptor, room.baseAddress, UInt(room.count))

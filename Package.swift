@@ -41,6 +41,7 @@ let package = Package(
     .target(
       name: "Datapath", dependencies: ["COFlow", "CURing", "CNetlink", "CPcap", "VSwitchCore"],
       swiftSettings: strict),
+    .target(name: "OpenFlow", dependencies: ["VSwitchCore"], swiftSettings: strict),
     .target(
       name: "OVSDB",
       dependencies: nio + [
@@ -70,6 +71,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -87,7 +87,14 @@ package enum FrameBuilder {
   package static func hasRightChecksum(
     _ transport: [UInt8], from source: [UInt8], to destination: [UInt8], protocol number: UInt8
   ) -> Bool {
-    checksum(pseudoHeader(source, destination, number, transport.count) + transport) == 0
+    transportChecksum(transport, from: source, to: destination, protocol: number) == 0
+  }
+
+  /// The checksum over a transport header with payload and its pseudo header.
+  package static func transportChecksum(
+    _ transport: [UInt8], from source: [UInt8], to destination: [UInt8], protocol number: UInt8
+  ) -> UInt16 {
+    checksum(pseudoHeader(source, destination, number, transport.count) + transport)
   }
 
   private static func pseudoHeader(

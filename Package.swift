@@ -69,7 +69,8 @@ let package = Package(
     .target(
       name: "ReferenceSwitch", dependencies: ["VSwitchCore"], path: "Tests/Support/ReferenceSwitch",
       swiftSettings: strict),
-    .testTarget(name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], swiftSettings: strict),

@@ -60,10 +60,9 @@ import Glibc
     let limit = min(max(limit, 1), 1 << 24)
     var bucketCount = 16
     while bucketCount < limit &+ limit / 2 { bucketCount &*= 2 }
-    // Zeroed pages that are never touched cost nothing: a big limit is cheap until it is used.
-    unsafe entries = MACTable.zeroed(limit + 1)
-    unsafe buckets = MACTable.zeroed(bucketCount)
-    unsafe ports = MACTable.zeroed(portLimit)
+    unsafe entries = zeroedMemory(limit + 1)
+    unsafe buckets = zeroedMemory(bucketCount)
+    unsafe ports = zeroedMemory(portLimit)
     fullest = PortHeap(portLimit: portLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
@@ -82,11 +81,6 @@ import Glibc
     unsafe free(ports)
     fullest.deallocate()
     unsafe state.deallocate()
-  }
-
-  static func zeroed<T>(_ count: Int) -> UnsafeMutablePointer<T> {
-    guard let memory = unsafe calloc(count, MemoryLayout<T>.stride) else { fatalError("out of memory") }
-    return unsafe memory.assumingMemoryBound(to: T.self)
   }
 
   /// The key of a station.

@@ -15,9 +15,9 @@ import Glibc
   private let used: UnsafeMutablePointer<Int>
 
   init(portLimit: Int) {
-    unsafe heap = MACTable.zeroed(portLimit + 1)
-    unsafe positions = MACTable.zeroed(portLimit)
-    unsafe counts = MACTable.zeroed(portLimit)
+    unsafe heap = zeroedMemory(portLimit + 1)
+    unsafe positions = zeroedMemory(portLimit)
+    unsafe counts = zeroedMemory(portLimit)
     unsafe used = .allocate(capacity: 1)
     unsafe used.initialize(to: 0)
   }

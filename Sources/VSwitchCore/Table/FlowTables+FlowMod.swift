@@ -1,0 +1,180 @@
+// Adding, modifying and deleting rules (OpenFlow 1.5 §6.4 and §7.3.4.3, and Open vSwitch where that leaves it open).
+// Thread: control, within a transaction.
+
+import Glibc
+import Synchronization
+
+extension FlowTables {
+  func perform(_ mod: FlowMod, now: UInt64) throws(TableError) {
+    switch mod.command {
+    case .add: try add(mod, now: now)
+    case .modify, .modifyStrict: try modify(mod, now: now)
+    case .delete, .deleteStrict: try delete(mod, now: now)
+    }
+  }
+
+  private func add(_ mod: FlowMod, now: UInt64) throws(TableError) {
+    let classifier = try classifier(mod.table)
+    try InstructionValidator(table: mod.table, match: mod.match, tables: self).check(mod.instructions)
+    let mask = masks.use(mod.match.mask)
+    defer { masks.release(mask) }
+    let old = classifier.find(mod.match, mask: mask, priority: mod.priority)
+    if old == nil {
+      if mod.flags.contains(.checkOverlap), classifier.hasOverlap(mod.match, priority: mod.priority) { throw .overlap }
+      try makeRoom(mod, now: now)
+    }
+    let isKept = old != nil && !mod.flags.contains(.resetCounts)
+    var description = RuleDescription(mod, now: now)
+    if let old, isKept { description.statistics = statistics(old) }
+    let rule = try makeRule(description, slot: isKept ? old.map { unsafe $0.record.pointee.slot } : nil)
+    if let old { remove(old, ownsSlot: !isKept, notice: nil) }
+    insert(rule, ownsSlot: !isKept)
+    schedule(rule, isNew: true)
+    if reportsEvents { transaction.events.append(.added(description)) }
+  }
+
+  private func modify(_ mod: FlowMod, now: UInt64) throws(TableError) {
+    var targets: [Rule] = []
+    if mod.table == FlowMod.allTables { throw .badTable(mod.table) }
+    _ = try classifier(mod.table)
+    try InstructionValidator(table: mod.table, match: mod.match, tables: self).check(mod.instructions)
+    forEachTarget(mod) { targets.append($0) }
+    if targets.isEmpty {
+      // Before OpenFlow 1.2 (a cookie to set, none to look for) a modify that finds nothing adds.
+      if mod.cookie != nil, mod.cookieFilter.mask == 0 { try add(mod, now: now) }
+      return
+    }
+    let resets = mod.flags.contains(.resetCounts)
+    for old in targets {
+      var description = describe(old)
+      description.instructions = mod.instructions
+      description.cookie = mod.cookie ?? description.cookie
+      description.modifiedAt = now
+      if resets { description.statistics = Statistics() }
+      let rule = try makeRule(description, slot: resets ? nil : unsafe old.record.pointee.slot)
+      remove(old, ownsSlot: resets, notice: nil)
+      insert(rule, ownsSlot: resets)
+      schedule(rule, isNew: resets)
+      if reportsEvents { transaction.events.append(.modified(description)) }
+    }
+  }
+
+  private func delete(_ mod: FlowMod, now: UInt64) throws(TableError) {
+    if mod.table != FlowMod.allTables, Int(mod.table) >= FlowTables.tableCount { throw .badTable(mod.table) }
+    var targets: [Rule] = []
+    forEachTarget(mod) { targets.append($0) }
+    for rule in targets { delete(rule, reason: .delete, now: now) }
+  }
+
+  /// Removes a rule for a reason that a controller may want to hear.
+  func delete(_ rule: Rule, reason: RemovalReason, now: UInt64) {
+    let isTold = rule.flags.contains(.sendFlowRemoved)
+    if reportsEvents { transaction.events.append(.removed(describe(rule), reason)) }
+    remove(rule, ownsSlot: true, notice: isTold ? .init(reason: reason, removedAt: now) : nil)
+  }
+
+  /// The rules that a modify or delete is about.
+  private func forEachTarget(_ mod: FlowMod, _ body: (Rule) -> Void) {
+    var ports = OutputFilter(port: mod.outPort, group: mod.outGroup)
+    func visit(_ rule: Rule) {
+      if mod.cookieFilter.accepts(rule.cookie), unsafe ports.accepts(rule.record.pointee.actions) { body(rule) }
+    }
+    for (number, classifier) in classifiers.enumerated() {
+      guard let classifier, mod.table == FlowMod.allTables || Int(mod.table) == number else { continue }
+      if mod.command == .modifyStrict || mod.command == .deleteStrict {
+        if let mask = masks.find(mod.match.mask),
+          let rule = classifier.find(mod.match, mask: mask, priority: mod.priority)
+        {
+          visit(rule)
+        }
+      } else {
+        classifier.forEach(within: mod.match, visit)
+      }
+    }
+  }
+
+  // MARK: steps
+
+  /// Has a rule go on with other properties but the same counts.
+  func replace(_ old: Rule, _ description: RuleDescription) {
+    guard let rule = try? makeRule(description, slot: unsafe old.record.pointee.slot) else { return }
+    remove(old, ownsSlot: false, notice: nil)
+    insert(rule, ownsSlot: false)
+    schedule(rule, isNew: true)
+  }
+
+  private func classifier(_ table: UInt8) throws(TableError) -> Classifier {
+    guard Int(table) < FlowTables.tableCount else { throw .badTable(table) }
+    if let classifier = classifiers[Int(table)] { return classifier }
+    let classifier = Classifier(seed: seed ^ UInt64(table) &* 0x9e37_79b9_7f4a_7c15)
+    classifiers[Int(table)] = classifier
+    unsafe root.pointee.tables[Int(table)].store(
+      UInt(bitPattern: classifier.table.head), ordering: .releasing)
+    return classifier
+  }
+
+  /// Makes a rule's record, which is not in its table yet.
+  /// - Parameter slot: of the rule that it takes the place of; nil for one of its own.
+  private func makeRule(_ description: RuleDescription, slot: UInt32?) throws(TableError) -> Rule {
+    let actions: ActionsPointer
+    do throws(RuleCode.Fault) {
+      unsafe actions = unsafe try self.actions.use(description.instructions)
+    } catch {
+      throw .tooManyActions(error.description)
+    }
+    guard let slot = slot ?? slots.take(counters: unsafe root.pointee.counters) else {
+      unsafe self.actions.release(actions)
+      throw .tableFull(description.table)
+    }
+    let match = description.match
+    let mask = masks.use(match.mask)
+    let hash = classifiers[Int(description.table)]?.hash(mask: mask, key: match.key)
+    guard let memory = unsafe malloc(FlowTables.byteCount(mask)) else { fatalError("out of memory") }
+    ruleByteCount += FlowTables.byteCount(mask)
+    let record = unsafe memory.bindMemory(to: RuleRecord.self, capacity: 1)
+    unsafe record.initialize(
+      to: RuleRecord(
+        next: Atomic(0), addedVersion: Atomic(transaction.version), removedVersion: Atomic(RuleRecord.never),
+        mask: mask, actions: actions, slot: slot, hash: hash ?? 0, priority: description.priority,
+        table: description.table, isHashed: hash != nil, isClause: actions.pointee.clauses != nil,
+        flags: description.flags, importance: description.importance,
+        idleTimeoutSeconds: description.idleTimeoutSeconds, hardTimeoutSeconds: description.hardTimeoutSeconds,
+        cookie: description.cookie, createdAt: description.createdAt, modifiedAt: description.modifiedAt))
+    let rule = unsafe Rule(record)
+    for i in 0..<mask.count { unsafe (rule.values + i).initialize(to: match.key.words[mask[i].index]) }
+    return rule
+  }
+
+  /// Puts a rule into its table, to be seen at the transaction's version.
+  private func insert(_ rule: Rule, ownsSlot: Bool) {
+    unsafe classifiers[Int(rule.table)]?.insert(rule) { unsafe retire($0) }
+    slots.setRule(rule, of: unsafe rule.record.pointee.slot)
+    ruleCounts[Int(rule.table)] += 1
+    count(rule, 1)
+    transaction.touched.insert(Int(rule.table))
+    unsafe transaction.steps.append(.added(rule, ownsSlot: ownsSlot))
+  }
+
+  /// Removes a rule at the transaction's version.
+  private func remove(_ rule: Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?) {
+    unsafe rule.record.pointee.removedVersion.store(transaction.version, ordering: .relaxed)
+    if ownsSlot { slots.setRule(nil, of: unsafe rule.record.pointee.slot) }
+    ruleCounts[Int(rule.table)] -= 1
+    count(rule, -1)
+    transaction.touched.insert(Int(rule.table))
+    unsafe transaction.steps.append(.removed(rule, ownsSlot: ownsSlot, notice: notice))
+  }
+
+  /// Counts a rule, or one less, with the groups and meters that it refers to.
+  func count(_ rule: Rule, _ difference: Int) {}
+}
+
+extension RuleDescription {
+  init(_ mod: FlowMod, now: UInt64) {
+    self.init(
+      table: mod.table, priority: mod.priority, match: mod.match, instructions: mod.instructions,
+      cookie: mod.cookie ?? 0, idleTimeoutSeconds: mod.idleTimeoutSeconds, hardTimeoutSeconds: mod.hardTimeoutSeconds,
+      importance: mod.importance, flags: mod.flags.subtracting([.checkOverlap, .resetCounts]), createdAt: now,
+      modifiedAt: now, statistics: Statistics())
+  }
+}

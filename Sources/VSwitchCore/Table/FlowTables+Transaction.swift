@@ -1,0 +1,115 @@
+// Changes that become visible at one version step, or not at all.
+//
+// Thread: control. While a transaction runs, new rules are in the tables with a version that no reader has yet, and
+// removed ones are marked with it. Its end publishes the version; a failure undoes the steps in reverse order, and no
+// reader has seen any.
+// A change that was made earlier in the same transaction is seen by the later ones (`Rule.isCurrent`).
+
+import Synchronization
+
+/// What has been done since the last published version.
+struct Transaction {
+  enum Step {
+    case added(Rule, ownsSlot: Bool)
+    /// The rule's slot went over to a new record, or goes with the rule.
+    case removed(Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?)
+  }
+  /// That the changes get.
+  var version: UInt64
+  var steps: [Step] = []
+  var events: [RuleEvent] = []
+  /// By `TableDependency.index`.
+  var touched: Set<Int> = []
+}
+
+extension FlowTables {
+  /// Makes one change.
+  /// - Parameter now: nanoseconds.
+  /// - Returns: what happened to rules, if `reportsEvents`.
+  @discardableResult
+  public func apply(_ change: TableChange, now: UInt64) throws(TableError) -> [RuleEvent] {
+    do {
+      try perform(change, now: now)
+    } catch {
+      rollBack()
+      throw error
+    }
+    return commit()
+  }
+
+  /// Makes one change of the rules.
+  @discardableResult
+  public func apply(_ flowMod: FlowMod, now: UInt64) throws(TableError) -> [RuleEvent] {
+    try apply(.flow(flowMod), now: now)
+  }
+
+  /// Makes all changes at one version step, or none: readers see all of them or none.
+  @discardableResult
+  public func apply(bundle: some Sequence<TableChange>, now: UInt64) throws(BundleError) -> [RuleEvent] {
+    var index = 0
+    for change in bundle {
+      do throws(TableError) {
+        try perform(change, now: now)
+      } catch {
+        rollBack()
+        throw BundleError(index: index, error: error)
+      }
+      index += 1
+    }
+    return commit()
+  }
+
+  private func perform(_ change: TableChange, now: UInt64) throws(TableError) {
+    switch change {
+    case .flow(let flowMod): try perform(flowMod, now: now)
+    case .group, .meter: throw .tooManyGroups
+    }
+  }
+
+  /// Publishes what the transaction did.
+  func commit() -> [RuleEvent] {
+    for table in transaction.touched where table < FlowTables.tableCount {
+      unsafe classifiers[table]?.publishList { unsafe retire($0) }
+    }
+    for dependency in transaction.touched {
+      unsafe root.pointee.changedVersions[dependency].store(transaction.version, ordering: .releasing)
+    }
+    if !transaction.touched.isEmpty {
+      // After this no new reader is without the changes.
+      unsafe root.pointee.version.store(transaction.version, ordering: .sequentiallyConsistent)
+    }
+    for step in transaction.steps {
+      if case .removed(let rule, let ownsSlot, let notice) = step {
+        unsafe retired.add(.unlink(rule, ownsSlot: ownsSlot, notice: notice))
+      }
+    }
+    let events = transaction.events
+    transaction = Transaction(version: transaction.version + 1)
+    return events
+  }
+
+  /// Undoes what the transaction did.
+  func rollBack() {
+    for step in transaction.steps.reversed() {
+      switch step {
+      case .added(let rule, let ownsSlot):
+        unsafe rule.record.pointee.addedVersion.store(RuleRecord.never, ordering: .relaxed)
+        ruleCounts[Int(rule.table)] -= 1
+        count(rule, -1)
+        let slot = unsafe rule.record.pointee.slot
+        if ownsSlot { slots.release(slot) }
+        unlink(rule)
+      case .removed(let rule, _, _):
+        unsafe rule.record.pointee.removedVersion.store(RuleRecord.never, ordering: .relaxed)
+        ruleCounts[Int(rule.table)] += 1
+        count(rule, 1)
+        slots.setRule(rule, of: unsafe rule.record.pointee.slot)
+      }
+    }
+    for table in transaction.touched where table < FlowTables.tableCount {
+      unsafe classifiers[table]?.publishList { unsafe retire($0) }
+    }
+    // Versions are not used twice: a record of this transaction may be in a reader's hands still.
+    transaction = Transaction(version: transaction.version + 1)
+  }
+}

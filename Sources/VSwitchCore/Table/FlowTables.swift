@@ -1,0 +1,147 @@
+// The flow tables, groups and meters of a bridge: control's side. The OpenFlow commands are in `FlowTables+FlowMod`,
+// `+Groups` and `+Meters`; what makes their effects visible at once is in `FlowTables+Transaction`.
+//
+// Thread: one owner (whoever holds the bridge's control state); workers read through `reader`. Memory: all of it is the
+// object's; what workers may still see is freed a grace period after it was replaced:
+//
+//     let ticket = tables.beginGracePeriod()
+//     …                                     // every worker passes a quiescent point
+//     let removed = tables.endGracePeriod(ticket)
+//
+// Time is passed in: nanoseconds of one monotonic clock, which the workers count by, too.
+
+import Glibc
+import Synchronization
+
+/// A bridge's tables, groups and meters.
+@safe public final class FlowTables {
+  /// Tables 0 to 253; OpenFlow allows one more, which Open vSwitch keeps to itself.
+  public static let tableCount = 254
+
+  let root: UnsafeMutablePointer<TablesRoot>
+  let seed: UInt64
+  var masks = MaskStore()
+  var actions = ActionStore()
+  var slots = SlotTable()
+  var classifiers = [Classifier?](repeating: nil, count: FlowTables.tableCount)
+  /// Rules that no change has removed, by table.
+  var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
+  var limits = [TableLimits](repeating: TableLimits(), count: FlowTables.tableCount)
+  var retired = RetiredMemory()
+  var transaction = Transaction(version: 1)
+  /// Rules with timeouts by when they may expire.
+  var due = DueHeap()
+  /// By table: rules with timeouts in the order in which they give way, if the table evicts.
+  var evictable: [Int: DueHeap] = [:]
+  /// Bytes of all rule records.
+  var ruleByteCount = 0
+  /// Whether `apply` returns what happened to rules, in order. Costs time and memory, so it is off unless somebody watches.
+  public var reportsEvents = false
+
+  /// - Parameters:
+  ///   - workerCount: workers that may read and count, numbered from 0.
+  ///   - seed: keys the hashes, so that nobody can aim at one bucket.
+  public init(workerCount: Int, seed: UInt64) {
+    self.seed = seed
+    unsafe root = .allocate(capacity: 1)
+    unsafe root.initialize(to: TablesRoot(workerCount: workerCount))
+    for table in 0..<SlotTable.reservedCount { unsafe root.pointee.counters.prepare(table) }
+  }
+
+  deinit {
+    var untold: [RemovedRule]?
+    while let item = retired.next(upTo: .max) { run(item, removed: &untold) }
+    for classifier in classifiers {
+      var rules: [Rule] = []
+      classifier?.forEach(within: Match()) { rules.append($0) }
+      for rule in rules { freeRule(rule) }
+    }
+    classifiers = []
+    unsafe root.pointee.deallocate()
+    unsafe root.deinitialize(count: 1)
+    unsafe root.deallocate()
+  }
+
+  /// What workers get; valid as long as the tables live.
+  public var reader: FlowTablesReader { unsafe FlowTablesReader(root: root) }
+
+  /// Number of rules.
+  public var ruleCount: Int { ruleCounts.reduce(0, +) }
+
+  /// Number of rules in a table, 0 if there is no such table.
+  public func ruleCount(table: UInt8) -> Int { Int(table) < FlowTables.tableCount ? ruleCounts[Int(table)] : 0 }
+
+  /// Memory of rules, their instructions and the lookup structures, without counters (24 bytes for a rule and worker
+  /// that has counted on it).
+  public var byteCount: Int {
+    ruleByteCount + masks.byteCount + actions.byteCount
+      + classifiers.reduce(0) { $0 + ($1?.byteCount ?? 0) }
+  }
+
+  /// How full tables may get. Lowering the limit removes no rule.
+  public subscript(limitsOf table: UInt8) -> TableLimits {
+    get { Int(table) < FlowTables.tableCount ? limits[Int(table)] : TableLimits() }
+    set {
+      guard Int(table) < FlowTables.tableCount else { return }
+      limits[Int(table)] = newValue
+      evictable[Int(table)] = nil
+      if newValue.evicts { fillEvictable(table) }
+    }
+  }
+
+  // MARK: grace periods
+
+  /// Whether anything waits for a grace period to end.
+  public var needsGracePeriod: Bool { !retired.isEmpty }
+
+  /// Starts a grace period for all that was retired so far.
+  public func beginGracePeriod() -> UInt64 { retired.nextEpoch() }
+
+  /// Ends a grace period: every worker has passed a quiescent point since the ticket was taken.
+  /// - Returns: rules with `sendFlowRemoved` that have gone, with the counts that no worker adds to any more.
+  public func endGracePeriod(_ ticket: UInt64) -> [RemovedRule] {
+    var removed: [RemovedRule]? = []
+    while let item = retired.next(upTo: ticket) { run(item, removed: &removed) }
+    for classifier in classifiers { unsafe classifier?.publishList { unsafe retire($0) } }
+    return removed ?? []
+  }
+
+  func retire(_ memory: UnsafeMutableRawPointer) { unsafe retired.add(.freeMemory(memory)) }
+
+  private func run(_ item: RetiredMemory.Item, removed: inout [RemovedRule]?) {
+    switch item {
+    case .unlink(let rule, let ownsSlot, let notice):
+      if let notice, removed != nil {
+        removed?.append(
+          RemovedRule(rule: describe(rule), reason: notice.reason, removedAt: notice.removedAt))
+      }
+      unlink(rule)
+      if ownsSlot { slots.release(unsafe rule.record.pointee.slot) }
+    case .freeRule(let rule): freeRule(rule)
+    case .freeSubtable(let subtable):
+      masks.release(subtable.mask)
+      subtable.deallocate()
+    case .freeMemory(let memory): unsafe free(memory)
+    case .freeSlot(let slot): slots.release(slot)
+    }
+  }
+
+  /// Takes a rule out of its table, for no reader to find any more; frees it a grace period later.
+  func unlink(_ rule: Rule) {
+    if let classifier = classifiers[Int(rule.table)],
+      let subtable = unsafe classifier.remove(rule, retire: { unsafe retire($0) })
+    {
+      retired.add(.freeSubtable(subtable))
+    }
+    retired.add(.freeRule(rule))
+  }
+
+  func freeRule(_ rule: Rule) {
+    ruleByteCount -= FlowTables.byteCount(rule.mask)
+    unsafe actions.release(unsafe rule.record.pointee.actions)
+    masks.release(rule.mask)
+    unsafe free(rule.record)
+  }
+
+  static func byteCount(_ mask: SparseMask) -> Int { MemoryLayout<RuleRecord>.stride + 8 * mask.count }
+}

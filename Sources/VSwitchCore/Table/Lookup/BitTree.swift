@@ -1,0 +1,94 @@
+// The rules of a table that are in no subtable, whatever their masks: a tree that asks for one bit at each node, with a
+// child for rules that want it 0, one for those that want it 1 and one for those that don't care. For prefixes it is a
+// trie; rules with many different masks, which would make as many subtables, are told apart by the bits in which they
+// differ.
+//
+// Thread: control changes, workers read at the same time. Memory: nodes and leaves, of the `Classifier` that owns the
+// tree; replaced ones are freed a grace period later.
+// A leaf is never changed but replaced by another. A child is 0 (none), the address of a leaf + 1, or that of a node.
+// Invariants: a node's `…Maximum` is at least the highest priority below that child; a leaf has its rules by falling
+// priority; a rule is where the bits of its own match lead.
+
+import Glibc
+import Synchronization
+
+struct TreeNode: ~Copyable {
+  // First, so that they can be found by number.
+  let zero: Atomic<UInt>
+  let one: Atomic<UInt>
+  let any: Atomic<UInt>
+  /// What of the word a lookup counts as read: the bit, and those of its byte that rules here ask for, so that masks of
+  /// cached flows are not all different.
+  let examined: UInt64
+  let zeroMaximum: Atomic<UInt16>
+  let oneMaximum: Atomic<UInt16>
+  let anyMaximum: Atomic<UInt16>
+  let wordIndex: UInt8
+  let bit: UInt8
+
+  init(bit: TreeBit, zero: UInt, one: UInt, any: UInt) {
+    self.zero = Atomic(zero)
+    self.one = Atomic(one)
+    self.any = Atomic(any)
+    zeroMaximum = Atomic(0)
+    oneMaximum = Atomic(0)
+    anyMaximum = Atomic(0)
+    examined = bit.examined
+    wordIndex = UInt8(truncatingIfNeeded: bit.wordIndex)
+    self.bit = UInt8(truncatingIfNeeded: bit.bit)
+  }
+}
+
+/// A bit of the flow key that a node asks for.
+struct TreeBit {
+  var wordIndex: Int
+  var bit: Int
+  var examined: UInt64
+}
+
+/// Rules behind their number: each 16 bits of priority and 48 of address.
+@safe struct TreeLeaf {
+  let base: UnsafeMutablePointer<UInt64>
+
+  @inline(__always) var count: Int { unsafe Int(base.pointee) }
+  /// - Parameter i: below `count`.
+  @inline(__always) func entry(_ i: Int) -> TreeEntry { unsafe TreeEntry(bits: base[i &+ 1]) }
+  var reference: UInt { unsafe UInt(bitPattern: base) + 1 }
+
+  /// Rules by falling priority.
+  init(_ entries: [TreeEntry]) {
+    unsafe base = .allocate(capacity: entries.count + 1)
+    unsafe base.initialize(to: UInt64(entries.count))
+    for (i, entry) in entries.enumerated() { unsafe (base + i + 1).initialize(to: entry.bits) }
+  }
+  @inline(__always) init(base: UnsafeMutablePointer<UInt64>) { unsafe self.base = base }
+
+  var entries: [TreeEntry] { (0..<count).map { entry($0) } }
+}
+
+struct TreeEntry {
+  let bits: UInt64
+  @inline(__always) init(bits: UInt64) { self.bits = bits }
+  init(_ rule: Rule) {
+    // Addresses of user space are below 2^48 on the platforms of this switch.
+    precondition(rule.address >> 48 == 0)
+    bits = UInt64(rule.address) | UInt64(rule.priority) &<< 48
+  }
+  @inline(__always) var priority: UInt16 { UInt16(truncatingIfNeeded: bits &>> 48) }
+  @inline(__always) var rule: Rule? { Rule(address: UInt(bits & 0xffff_ffff_ffff)) }
+}
+
+/// What a node or the tree's root points to.
+@safe struct TreeChild {
+  let reference: UInt
+  @inline(__always) init(_ reference: UInt) { self.reference = reference }
+  @inline(__always) var leaf: TreeLeaf? {
+    guard reference & 1 == 1, let base = unsafe UnsafeMutablePointer<UInt64>(bitPattern: reference &- 1) else {
+      return nil
+    }
+    return unsafe TreeLeaf(base: base)
+  }
+  @inline(__always) var node: UnsafeMutablePointer<TreeNode>? {
+    reference & 1 == 0 ? unsafe UnsafeMutablePointer(bitPattern: reference) : nil
+  }
+}

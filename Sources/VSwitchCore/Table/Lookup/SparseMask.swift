@@ -1,0 +1,53 @@
+// A mask by its words that are not 0, so that a lookup touches no others.
+//
+// Thread: made by control code, then never changed but for its use count; workers read. Memory: one block each, owned by
+// `MaskStore`, which keeps one copy of equal masks; freed with the last rule or subtable that has it.
+// Invariant: at most `FlowKey.wordCount` words, indices below that.
+
+/// One word of a mask: the bits of `FlowKey.words[index]` that count.
+struct MaskWord {
+  let mask: UInt64
+  let index: Int
+}
+
+/// What stands before the words.
+@safe struct MaskBlock {
+  let count: Int
+  let hash: UInt64
+  /// Rules and subtables that have it.
+  var useCount: Int
+  /// Next with the same hash in the store.
+  var next: UnsafeMutablePointer<MaskBlock>?
+}
+
+/// Handle of a mask: copies name the same.
+@safe struct SparseMask: Equatable, @unchecked Sendable {
+  let block: UnsafeMutablePointer<MaskBlock>
+
+  @inline(__always)
+  var count: Int { unsafe block.pointee.count }
+
+  @inline(__always)
+  var words: UnsafeMutablePointer<MaskWord> {
+    unsafe UnsafeMutableRawPointer(block + 1).assumingMemoryBound(to: MaskWord.self)
+  }
+
+  /// - Parameter i: below `count`.
+  @inline(__always)
+  subscript(_ i: Int) -> MaskWord { unsafe words[i] }
+
+  @inline(__always) static func == (a: Self, b: Self) -> Bool { unsafe a.block == b.block }
+
+  /// The same in the form with all words.
+  var flowMask: FlowMask {
+    var mask = FlowMask()
+    add(to: &mask)
+    return mask
+  }
+
+  /// Adds the bits to a mask.
+  @inline(__always)
+  func add(to mask: inout FlowMask) {
+    for i in 0..<count { mask.words[self[i].index] |= self[i].mask }
+  }
+}

@@ -1,0 +1,50 @@
+// What workers may still see of what was replaced, until they have all passed a quiescent point.
+//
+// Thread: control. A rule that was removed goes in two steps, each a grace period after the other: readers of older
+// versions may still look for it, so it stays where lookups find it for the first; then it is taken out, and readers
+// that stand on it may do so for the second.
+
+/// Things to do in the order in which they came, each once its grace period is over.
+struct RetiredMemory: ~Copyable {
+  @safe enum Item {
+    /// Take a removed rule out of its table. Its slot goes with it unless another rule has taken it over.
+    case unlink(Rule, ownsSlot: Bool, notice: RemovalNotice?)
+    case freeRule(Rule)
+    case freeSubtable(Subtable)
+    case freeMemory(UnsafeMutableRawPointer)
+    case freeSlot(UInt32)
+  }
+  /// What to tell of a removed rule when its counts are final.
+  struct RemovalNotice {
+    var reason: RemovalReason
+    var removedAt: UInt64
+  }
+
+  private var items: [(epoch: UInt64, item: Item)] = []
+  private var first = 0
+  private(set) var epoch: UInt64 = 0
+
+  mutating func add(_ item: Item) { items.append((epoch, item)) }
+
+  var isEmpty: Bool { first == items.count }
+  var count: Int { items.count - first }
+
+  /// Marks the end of what was retired so far.
+  mutating func nextEpoch() -> UInt64 {
+    defer { epoch += 1 }
+    return epoch
+  }
+
+  /// The oldest item up to an epoch.
+  mutating func next(upTo epoch: UInt64) -> Item? {
+    guard first < items.count, items[first].epoch <= epoch else { return nil }
+    defer {
+      first += 1
+      if first > 1024, first * 2 > items.count {
+        items.removeFirst(first)
+        first = 0
+      }
+    }
+    return items[first].item
+  }
+}

@@ -2,8 +2,7 @@
 // other on a scratch copy and become durable together (one fsync for all); then the copy becomes the database, and
 // each is published and answered in order. If the store fails, nothing has happened: the scratch copy is dropped, and
 // of several transactions each is tried alone, so that a big one can't take small ones down with it.
-// A transaction whose `wait` does not hold yet stands aside and runs again after every change of the table that it waits
-// for, until its time is up.
+// A transaction whose `wait` does not hold yet stands aside and runs again after every change, until its time is up.
 
 /// A transaction that has arrived.
 struct PendingTransaction {
@@ -19,8 +18,6 @@ struct PendingTransaction {
   let origin: Origin
   let arrival: ContinuousClock.Instant
   var hasNotRun = true
-  /// The table that its `wait` is about.
-  var waitingTable: String?
   /// Runs it again when its time is up.
   var timer: Task<Void, Never>?
 
@@ -72,7 +69,7 @@ extension DatabaseServer {
       for transaction in group {
         let outcome = run(transaction, on: &scratch)
         if outcome.isWaiting {
-          standAside(transaction, outcome)
+          standAside(transaction, until: outcome.waitDeadlineMilliseconds)
         } else {
           merged.append(outcome.changes)
           done.append((transaction, outcome))
@@ -90,7 +87,8 @@ extension DatabaseServer {
           for (transaction, outcome) in done { answerFailed(transaction, outcome, error) }
         }
         // They have seen a state that is none.
-        wakeWaiting { _ in true }
+        queue.append(contentsOf: waiting)
+        waiting = []
         continue
       }
       database = scratch
@@ -98,15 +96,12 @@ extension DatabaseServer {
         publish(outcome.changes)
         answer(transaction, outcome)
       }
-      if !merged.isEmpty { wakeWaiting { $0.waitingTable.map { merged.tables[$0] != nil } ?? true } }
+      if !merged.isEmpty {
+        queue.append(contentsOf: waiting)
+        waiting = []
+      }
     }
     isDraining = false
-  }
-
-  private func wakeWaiting(where isConcerned: (PendingTransaction) -> Bool) {
-    if waiting.isEmpty { return }
-    queue.append(contentsOf: waiting.filter(isConcerned))
-    waiting.removeAll(where: isConcerned)
   }
 
   private func run(_ transaction: PendingTransaction, on scratch: inout Database) -> TransactionOutcome {
@@ -136,13 +131,12 @@ extension DatabaseServer {
 
   // MARK: - Waiting
 
-  private func standAside(_ transaction: PendingTransaction, _ outcome: TransactionOutcome) {
+  private func standAside(_ transaction: PendingTransaction, until milliseconds: Int64?) {
     var transaction = transaction
-    transaction.waitingTable = outcome.waitingTable
     if transaction.hasNotRun {
       transaction.hasNotRun = false
       if case .session(_, _, let continuation) = transaction.origin { continuation.resume() }
-      if let milliseconds = outcome.waitDeadlineMilliseconds {
+      if let milliseconds {
         let deadline = transaction.arrival + .milliseconds(milliseconds)
         transaction.timer = Task { [weak self, clock, number = transaction.number] in
           guard (try? await clock.sleep(until: deadline)) != nil else { return }

@@ -48,6 +48,9 @@ package struct JSONParser: Sendable {
   /// True between messages: an end of the stream here cuts nothing off.
   package var isBetweenMessages: Bool { depth == 0 && messageStart == buffer.count }
 
+  /// Bytes held of messages that are not whole yet.
+  package var bufferedByteCount: Int { buffer.count - messageStart }
+
   /// Takes the next piece of the stream. Call `next()` until it gives nil before appending again.
   package mutating func append(_ bytes: some Sequence<UInt8>) {
     if messageStart > 0 {

@@ -1,16 +1,17 @@
 // Where a server listens or a client connects, in Open vSwitch's notation.
 
-/// A `unix:PATH` or `tcp:HOST:PORT`.
+/// A `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`.
 package enum Endpoint: Sendable, Equatable, CustomStringConvertible {
   case unix(path: String)
   case tcp(host: String, port: Int)
+  case ssl(host: String, port: Int)
 
-  /// Parses `unix:PATH`, `tcp:HOST:PORT` or `tcp:HOST` (port 6640); an IPv6 host stands in brackets.
+  /// Parses `unix:PATH`, `tcp:HOST:PORT` or `tcp:HOST` (port 6640), and `ssl` like `tcp`; an IPv6 host stands in brackets.
   /// Nil for anything else.
   package init?(_ text: String) {
     if text.hasPrefix("unix:"), text.utf8.count > 5 {
       self = .unix(path: String(text.dropFirst(5)))
-    } else if text.hasPrefix("tcp:") {
+    } else if text.hasPrefix("tcp:") || text.hasPrefix("ssl:") {
       var host = String(text.dropFirst(4))
       var port = 6640
       if host.hasPrefix("["), let close = host.firstIndex(of: "]") {
@@ -28,7 +29,7 @@ package enum Endpoint: Sendable, Equatable, CustomStringConvertible {
         host = String(host[..<colon])
       }
       guard (1...65535).contains(port), !host.isEmpty else { return nil }
-      self = .tcp(host: host, port: port)
+      self = text.hasPrefix("ssl:") ? .ssl(host: host, port: port) : .tcp(host: host, port: port)
     } else {
       return nil
     }
@@ -37,7 +38,15 @@ package enum Endpoint: Sendable, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .unix(let path): "unix:\(path)"
-    case .tcp(let host, let port): host.contains(":") ? "tcp:[\(host)]:\(port)" : "tcp:\(host):\(port)"
+    case .tcp(let host, let port): "tcp:" + Self.text(host, port)
+    case .ssl(let host, let port): "ssl:" + Self.text(host, port)
     }
   }
+
+  private static func text(_ host: String, _ port: Int) -> String {
+    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
+
+  /// Whether the connection is encrypted.
+  package var isTLS: Bool { if case .ssl = self { true } else { false } }
 }

@@ -5,6 +5,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// A connection to a JSON-RPC server. Answers `echo` by itself.
@@ -26,13 +27,15 @@ package final class JSONRPCClient: Sendable {
 
   /// Connects.
   /// - Parameters:
+  ///   - tls: our key and certificate and whom to trust, for an `ssl` endpoint.
   ///   - onNotification: handles notifications in order; the connection is read no further until it returns.
   /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
   package static func connect(
-    to endpoint: Endpoint, limits: JSONLimits = .trusted,
+    to endpoint: Endpoint, tls: TLSFiles? = nil, limits: JSONLimits = .trusted,
     onNotification: (@Sendable (JSONRPCRequest) async -> Void)? = nil
   ) async throws -> JSONRPCClient {
     let made = MadeConnection()
+    let context = try endpoint.isTLS ? TLSFiles.clientContext(tls, for: endpoint) : nil
     let bootstrap = ClientBootstrap(group: JSONRPCEventLoop.shared)
       .channelOption(.autoRead, value: false)
       .connectTimeout(.seconds(10))
@@ -40,6 +43,10 @@ package final class JSONRPCClient: Sendable {
         channel.eventLoop.makeCompletedFuture {
           let connection = JSONRPCConnection(channel: channel, pendingOutputByteLimit: .max)
           made.connection.withLock { $0 = connection }
+          if let context {
+            let handler = try NIOSSLClientHandler(context: context, serverHostname: nil)
+            try channel.pipeline.syncOperations.addHandler(handler)
+          }
           try channel.pipeline.syncOperations.addHandler(
             JSONRPCChannelHandler(connection: connection, limits: limits))
         }
@@ -58,7 +65,8 @@ package final class JSONRPCClient: Sendable {
 
   private static func open(_ endpoint: Endpoint, _ bootstrap: ClientBootstrap) async throws {
     switch endpoint {
-    case .tcp(let host, let port): _ = try await bootstrap.connect(host: host, port: port).get()
+    case .tcp(let host, let port), .ssl(let host, let port):
+      _ = try await bootstrap.connect(host: host, port: port).get()
     case .unix(let path):
       var triesLeft = 100
       while true {
@@ -110,6 +118,14 @@ package final class JSONRPCClient: Sendable {
   /// Sends a notification.
   package func notify(_ method: String, _ params: JSONValue) {
     connection.send(["id": nil, "method": .string(method), "params": params])
+  }
+
+  /// Asks the peer for a sign of life.
+  package func probe() { connection.send(["id": "echo", "method": "echo", "params": []]) }
+
+  /// How long the peer has not sent a byte.
+  package var silence: Duration {
+    .nanoseconds((NIODeadline.now() - connection.lastHeard).nanoseconds)
   }
 
   package func close() async {

@@ -27,6 +27,8 @@ final class JSONRPCConnection: Sendable {
     var isCutOff = false
     var lastHeard = NIODeadline.now()
     var hasSpoken = false
+    var lastProbe: NIODeadline?
+    var failure: String?
   }
 
   init(channel: any Channel, pendingOutputByteLimit: Int) {
@@ -40,6 +42,9 @@ final class JSONRPCConnection: Sendable {
 
   /// Whether a whole message has come.
   var hasSpoken: Bool { state.withLock { $0.hasSpoken } }
+
+  /// Why the connection ended, where an error ended it.
+  var failure: String? { state.withLock { $0.failure } }
 
   /// Whether the peer does not keep up with what it is sent.
   var isCongested: Bool { state.withLock { $0.pendingOutputByteCount > pendingOutputByteLimit / 8 } }
@@ -65,6 +70,18 @@ final class JSONRPCConnection: Sendable {
     }
   }
 
+  /// Asks a silent peer for a sign of life.
+  /// - Returns: false if it has said nothing since it was asked before.
+  func probe() -> Bool {
+    let isFirst = state.withLock { state in
+      if let last = state.lastProbe, state.lastHeard < last { return false }
+      state.lastProbe = .now()
+      return true
+    }
+    if isFirst { send(["id": "echo", "method": "echo", "params": []]) }
+    return isFirst
+  }
+
   func close() { channel.close(mode: .all, promise: nil) }
 
   /// Closes when what was sent before is out, and after 5 s at the latest.
@@ -77,8 +94,28 @@ final class JSONRPCConnection: Sendable {
     if !batch.messages.isEmpty { state.withLock { $0.hasSpoken = true } }
     continuation.yield(batch)
   }
+  fileprivate func failed(_ error: any Error) { state.withLock { $0.failure = JSONRPCError.reason(error) } }
   fileprivate func heard() { state.withLock { $0.lastHeard = .now() } }
   fileprivate func ended() { continuation.finish() }
+}
+
+/// What the unfinished messages of all clients of a listener may take together. A client may always have a share of
+/// its own; beyond that, whoever asks for more than is left is refused.
+final class JSONRPCInputBudget: Sendable {
+  static let ownShare = 256 << 10
+  private let left: Mutex<Int>
+
+  init(byteLimit: Int) { left = Mutex(byteLimit) }
+
+  /// - Returns: false if there is no room for it: nothing was changed.
+  func change(from old: Int, to new: Int) -> Bool {
+    let growth = max(new - Self.ownShare, 0) - max(old - Self.ownShare, 0)
+    return left.withLock { left in
+      if growth > left { return false }
+      left -= growth
+      return true
+    }
+  }
 }
 
 /// The handler at the end of the channel's pipeline.
@@ -89,9 +126,12 @@ final class JSONRPCChannelHandler: ChannelInboundHandler {
   private var parser: JSONParser
   private var batch = JSONRPCBatch()
   private var isFinished = false
+  private let budget: JSONRPCInputBudget?
+  private var bufferedByteCount = 0
 
-  init(connection: JSONRPCConnection, limits: JSONLimits) {
+  init(connection: JSONRPCConnection, limits: JSONLimits, budget: JSONRPCInputBudget? = nil) {
     self.connection = connection
+    self.budget = budget
     parser = JSONParser(limits: limits)
   }
 
@@ -111,6 +151,19 @@ final class JSONRPCChannelHandler: ChannelInboundHandler {
       batch.error = error
       isFinished = true
     }
+    settle(isFinished ? 0 : parser.bufferedByteCount)
+  }
+
+  private func settle(_ count: Int) {
+    guard let budget else { return }
+    if budget.change(from: bufferedByteCount, to: count) {
+      bufferedByteCount = count
+      return
+    }
+    batch.error = JSONError(description: "the server holds too many unfinished messages", byteOffset: count)
+    isFinished = true
+    parser = JSONParser()
+    settle(0)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -124,9 +177,13 @@ final class JSONRPCChannelHandler: ChannelInboundHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    settle(0)
     connection.ended()
     context.fireChannelInactive()
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    connection.failed(error)
+    context.close(promise: nil)
+  }
 }

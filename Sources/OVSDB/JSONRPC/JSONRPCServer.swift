@@ -1,4 +1,5 @@
-// The listening end: accepts clients on a unix socket or TCP port, and gives each a session.
+// The serving end: accepts clients on a unix socket or TCP port, with or without TLS, or connects out to one, and gives
+// each a session.
 // Threads: channels on the event loop, each session's requests in a task of its own; the table of sessions is behind
 // a mutex. Bounds: when the listener is full, a new client takes the place of the oldest that never said anything,
 // then of the one idle longest; so sockets that do nothing can't keep others out. Clients that wait for updates
@@ -8,18 +9,22 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
-/// A JSON-RPC server on one unix socket or TCP port.
+/// A JSON-RPC server on one unix socket or TCP port, or of one peer that it connected to.
 package final class JSONRPCServer: Sendable {
   /// Answers one request; the next one of the same session waits for it.
   package typealias Handler = @Sendable (JSONRPCRequest, JSONRPCSession) async -> JSONRPCReply
 
   private let endpoint: Endpoint
+  private let tls: ServerTLS?
   private let limits: JSONRPCLimits
   private let logger: Logger
   private let handler: Handler
+  private let onConnect: @Sendable () -> Void
   private let onDisconnect: @Sendable (JSONRPCSession) async -> Void
+  private let budget: JSONRPCInputBudget
   private let state = Mutex(State())
   private static let lastNumber = Atomic<Int>(0)
 
@@ -27,34 +32,55 @@ package final class JSONRPCServer: Sendable {
     var sessions: [Int: JSONRPCSession] = [:]
     var listener: (any Channel)?
     var isClosed = false
+    /// Why the last session that has gone ended.
+    var lastFailure: String?
   }
 
   /// Listens, and serves until `close`. A unix socket has mode 0600 from birth, replaces a stale one, and serves
   /// only processes of root and of our own user.
   /// - Parameters:
+  ///   - tls: for an `ssl` endpoint.
   ///   - onDisconnect: called once for each session when it has ended.
   /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
   package static func listen(
-    on endpoint: Endpoint, limits: JSONRPCLimits = JSONRPCLimits(), logger: Logger,
+    on endpoint: Endpoint, tls: ServerTLS? = nil, limits: JSONRPCLimits = JSONRPCLimits(), logger: Logger,
+    onConnect: @escaping @Sendable () -> Void = {},
     onDisconnect: @escaping @Sendable (JSONRPCSession) async -> Void = { _ in }, handler: @escaping Handler
   ) async throws -> JSONRPCServer {
-    let server = JSONRPCServer(endpoint, limits, logger, onDisconnect, handler)
+    let server = JSONRPCServer(endpoint, tls, limits, logger, onConnect, onDisconnect, handler)
     try await server.start()
     return server
   }
 
+  /// Connects to a peer and serves it as if it had connected to us, until `close` or its end.
+  /// - Throws: `JSONRPCError.connection`, cause in one line.
+  package static func dial(
+    _ endpoint: Endpoint, tls: ServerTLS? = nil, limits: JSONRPCLimits, logger: Logger,
+    onDisconnect: @escaping @Sendable (JSONRPCSession) async -> Void = { _ in }, handler: @escaping Handler
+  ) async throws -> JSONRPCServer {
+    let server = JSONRPCServer(endpoint, tls, limits, logger, {}, onDisconnect, handler)
+    try await server.connect()
+    return server
+  }
+
   private init(
-    _ endpoint: Endpoint, _ limits: JSONRPCLimits, _ logger: Logger,
+    _ endpoint: Endpoint, _ tls: ServerTLS?, _ limits: JSONRPCLimits, _ logger: Logger,
+    _ onConnect: @escaping @Sendable () -> Void,
     _ onDisconnect: @escaping @Sendable (JSONRPCSession) async -> Void, _ handler: @escaping Handler
   ) {
     self.endpoint = endpoint
+    self.tls = tls
+    budget = JSONRPCInputBudget(byteLimit: limits.unfinishedInputByteLimit)
     self.limits = limits
     self.logger = logger
+    self.onConnect = onConnect
     self.onDisconnect = onDisconnect
     self.handler = handler
   }
 
   private func start() async throws {
+    // What is wrong with the files is said now, not to the first client.
+    if endpoint.isTLS { _ = try tlsContext() }
     let bootstrap = ServerBootstrap(group: JSONRPCEventLoop.shared)
       .serverChannelOption(.backlog, value: 1024)
       .childChannelOption(.autoRead, value: false)
@@ -70,15 +96,52 @@ package final class JSONRPCServer: Sendable {
         socket.discard()
         throw error is JSONRPCError ? error : JSONRPCError.connection("cannot listen on \(path): \(error)")
       }
-    case .tcp(let host, let port):
+    case .tcp(let host, let port), .ssl(let host, let port):
       do {
         listener = try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
           .bind(host: host, port: port).get()
       } catch {
-        throw JSONRPCError.connection("cannot listen on \(endpoint): \(error): choose a free port of this host")
+        throw JSONRPCError.connection(
+          "cannot listen on \(endpoint): \(JSONRPCError.reason(error)): choose a free port of this host")
       }
     }
     state.withLock { $0.listener = listener }
+  }
+
+  private func connect() async throws {
+    if endpoint.isTLS { _ = try tlsContext() }
+    let bootstrap = ClientBootstrap(group: JSONRPCEventLoop.shared)
+      .channelOption(.autoRead, value: false)
+      .connectTimeout(.seconds(10))
+      .channelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture { try open(channel, isOutbound: true) }
+      }
+    do {
+      switch endpoint {
+      case .unix(let path): _ = try await bootstrap.connect(unixDomainSocketPath: path).get()
+      case .tcp(let host, let port), .ssl(let host, let port):
+        _ = try await bootstrap.connect(host: host, port: port).get()
+      }
+    } catch {
+      throw JSONRPCError.connection(JSONRPCError.reason(error))
+    }
+  }
+
+  private func tlsContext() throws(JSONRPCError) -> NIOSSLContext {
+    guard let tls else {
+      throw .connection("\(endpoint) needs TLS keys: give them with set-ssl PRIVATE-KEY CERTIFICATE CA-CERT")
+    }
+    return try tls.context()
+  }
+
+  /// Returns when the peer that was dialled has gone.
+  /// - Returns: why, as far as it is known.
+  package func waitForEnd() async -> String? {
+    for session in state.withLock({ Array($0.sessions.values) }) {
+      try? await session.connection.channel.closeFuture.get()
+      if let failure = session.connection.failure { return failure }
+    }
+    return state.withLock { $0.lastFailure }
   }
 
   /// The port in use, for a TCP endpoint.
@@ -93,7 +156,7 @@ package final class JSONRPCServer: Sendable {
       state.isClosed = true
       return (state.listener, Array(state.sessions.values))
     }
-    if case .unix(let path) = endpoint { _ = unsafe unlink(path) }
+    if case .unix(let path) = endpoint, listener != nil { _ = unsafe unlink(path) }
     try? await listener?.close().get()
     for session in sessions { session.close() }
     for session in sessions { try? await session.connection.channel.closeFuture.get() }
@@ -103,7 +166,7 @@ package final class JSONRPCServer: Sendable {
 
   private func admit(_ channel: any Channel) -> EventLoopFuture<Void> {
     guard case .unix = endpoint, let provider = channel as? any SocketOptionProvider else {
-      return channel.eventLoop.makeCompletedFuture { try open(channel) }
+      return channel.eventLoop.makeCompletedFuture { try open(channel, isOutbound: false) }
     }
     let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
       level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
@@ -112,11 +175,20 @@ package final class JSONRPCServer: Sendable {
         logger.warning("client refused: it runs as another user", metadata: ["uid": "\(peer.uid)"])
         throw JSONRPCError.connection("client of uid \(peer.uid) refused")
       }
-      try open(channel)
+      try open(channel, isOutbound: false)
     }
   }
 
-  private func open(_ channel: any Channel) throws {
+  private func open(_ channel: any Channel, isOutbound: Bool) throws {
+    if endpoint.isTLS {
+      let context = try tlsContext()
+      // Names are not checked: certificates of Open vSwitch name switches and not hosts (ovs-pki(8)).
+      if isOutbound {
+        try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
+      } else {
+        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+      }
+    }
     let connection = JSONRPCConnection(
       channel: channel, pendingOutputByteLimit: limits.pendingOutputByteLimit)
     let number = Self.lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
@@ -126,10 +198,14 @@ package final class JSONRPCServer: Sendable {
       throw JSONRPCError.connection("too many clients")
     }
     try channel.pipeline.syncOperations.addHandler(
-      JSONRPCChannelHandler(connection: connection, limits: limits.json))
+      JSONRPCChannelHandler(connection: connection, limits: limits.json, budget: budget))
+    onConnect()
     Task { [self] in
       await session.serve(handler)
-      state.withLock { $0.sessions[number] = nil }
+      state.withLock { state in
+        state.sessions[number] = nil
+        state.lastFailure = session.connection.failure
+      }
       await onDisconnect(session)
     }
     watch(session)
@@ -158,23 +234,20 @@ package final class JSONRPCServer: Sendable {
   /// Closes a client that says nothing at all, and probes one that has fallen silent.
   private func watch(_ session: JSONRPCSession) {
     let connection = session.connection
-    let handshake = connection.channel.eventLoop.scheduleTask(in: .seconds(Int64(limits.handshakeSeconds))) {
-      if !connection.hasSpoken { session.close() }
+    let handshake = limits.handshakeSeconds.map { seconds in
+      connection.channel.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) {
+        if !connection.hasSpoken { session.close() }
+      }
     }
     var probe: RepeatedTask?
-    if let seconds = limits.probeSeconds {
-      let interval = TimeAmount.seconds(Int64(seconds))
+    if let milliseconds = limits.probeMilliseconds {
+      let interval = TimeAmount.milliseconds(Int64(milliseconds))
       probe = connection.channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
-        let silence = NIODeadline.now() - connection.lastHeard
-        if silence > interval * 2 {
-          session.close()
-        } else if silence >= interval {
-          connection.send(["id": "echo", "method": "echo", "params": []])
-        }
+        if NIODeadline.now() - connection.lastHeard >= interval, !connection.probe() { session.close() }
       }
     }
     connection.channel.closeFuture.whenComplete { [probe] _ in
-      handshake.cancel()
+      handshake?.cancel()
       probe?.cancel()
     }
   }

@@ -1,5 +1,9 @@
 // JSON-RPC 1.0 as OVSDB and Open vSwitch's control sockets speak it (RFC 7047 §4): values shared by both ends.
 
+import Glibc
+import NIOCore
+import NIOPosix
+
 /// A request or notification from a peer.
 package struct JSONRPCRequest: Sendable {
   package let method: String
@@ -24,6 +28,16 @@ package enum JSONRPCError: Error, Sendable, CustomStringConvertible {
   /// No connection could be made, or it ended; cause and remedy in one line.
   case connection(String)
 
+  /// A failure of a socket in words.
+  static func reason(_ error: any Error) -> String {
+    switch error {
+    case let error as IOError: unsafe String(cString: strerror(error.errnoCode))
+    case let error as JSONRPCError: error.description
+    case let error as NIOConnectionError: error.connectionErrors.first.map { reason($0.error) } ?? "no address"
+    default: "\(error)"
+    }
+  }
+
   package var description: String {
     switch self {
     case .remote(let error): error.string ?? error["details"]?.string ?? error.serialized()
@@ -37,11 +51,13 @@ package struct JSONRPCLimits: Sendable {
   package var json = JSONLimits.control
   /// Bytes waiting for a client that does not read; at more it is cut off.
   package var pendingOutputByteLimit = 8 << 20
+  /// Bytes of messages that are not whole yet, of all clients together.
+  package var unfinishedInputByteLimit = 64 << 20
   package var connectionLimit = 64
-  /// A client that has sent no whole request by then is closed.
-  package var handshakeSeconds = 10
+  /// A client that has sent no whole request by then is closed; nil: never.
+  package var handshakeSeconds: Int? = 10
   /// A client heard nothing from for that long gets an `echo`, and is closed after as long again; nil: never.
-  package var probeSeconds: Int? = nil
+  package var probeMilliseconds: Int? = nil
 
   package init() {}
 }

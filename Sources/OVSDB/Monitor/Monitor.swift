@@ -2,7 +2,7 @@
 // out. Three forms, as old as the methods that ask for them:
 //   update   (RFC 7047 §4.1.6): whole old and new rows;
 //   update2  (monitor_cond): inserts without default values, modifications of sets and maps as differences;
-//   update3  (monitor_cond_since): the same with a transaction id, always zero for a standalone database.
+//   update3  (monitor_cond_since): the same with the id of the last transaction that is in it.
 
 /// A monitor.
 package struct Monitor: Sendable {
@@ -19,7 +19,7 @@ package struct Monitor: Sendable {
     self.id = id
     self.form = form
     guard let members = requests.object else {
-      throw OVSDBError("syntax error", "<monitor-requests> is not an object", syntax: requests)
+      throw OVSDBError("syntax error", "monitor-requests must be object", syntax: requests)
     }
     for (name, request) in members.sorted(by: { $0.key < $1.key }) {
       guard let table = schema.table(name) else { throw OVSDBError("syntax error", "no table named \(name)") }
@@ -60,25 +60,30 @@ package struct Monitor: Sendable {
   }
 
   /// The notification that carries updates: method and params.
-  package func notification(_ updates: JSONValue) -> (method: String, params: JSONValue) {
+  package func notification(
+    _ updates: JSONValue, lastTransaction: RowUUID
+  ) -> (method: String, params: JSONValue) {
     switch form {
     case .update: ("update", [id, updates])
     case .update2: ("update2", [id, updates])
-    case .update3: ("update3", [id, .string(RowUUID.zero.description), updates])
+    case .update3: ("update3", [id, .string(lastTransaction.description), updates])
     }
   }
 
   /// Changes the conditions of tables (monitor_cond_change).
   /// - Returns: the rows that came into view or left it; nil if none did.
   package mutating func change(
-    id newID: JSONValue, requests: JSONValue, snapshot: DatabaseSnapshot
+    id newID: JSONValue, requests: JSONValue, _ snapshot: DatabaseSnapshot
   ) throws(OVSDBError) -> JSONValue? {
-    guard form != .update, let members = requests.object else {
-      throw OVSDBError("syntax error", "<monitor-cond-update-requests> is not an object", syntax: requests)
+    guard let members = requests.object else {
+      throw OVSDBError("syntax error", "monitor-cond-change-requests must be object")
     }
     var changed: [String: MonitoredTable] = [:]
     for (name, request) in members.sorted(by: { $0.key < $1.key }) {
-      guard let table = tables[name] else { throw OVSDBError("syntax error", "no table named \(name)") }
+      if snapshot.table(name) == nil { throw OVSDBError("syntax error", "no table named \(name)") }
+      guard let table = tables[name] else {
+        throw OVSDBError("syntax error", "no table named \(name) in monitor session")
+      }
       changed[name] = try table.withConditions(request)
     }
     var result: [String: JSONValue] = [:]

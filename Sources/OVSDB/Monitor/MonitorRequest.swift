@@ -54,19 +54,10 @@ struct MonitoredTable: Sendable {
         if let unknown = names.first(where: { schema.typeOfColumn($0) == nil }) {
           throw OVSDBError("syntax error", "\(unknown) is not a valid column name", syntax: value)
         }
-      case "select":
-        guard let choices = value.object else { throw mismatch() }
-        if choices["initial"]?.boolean == false { selection.remove(.initial) }
-        if choices["insert"]?.boolean == false { selection.remove(.insert) }
-        if choices["delete"]?.boolean == false { selection.remove(.delete) }
-        if choices["modify"]?.boolean == false { selection.remove(.modify) }
+      case "select": selection = try MonitorSelection(value, table: schema.name, mismatch())
       case "where" where hasConditions:
-        if let constant = value.boolean {
-          condition = try Condition([.boolean(constant)], table: schema)
-        } else {
-          guard let clauses = value.array else { throw mismatch() }
-          condition = try Condition(clauses, table: schema)
-        }
+        guard let clauses = value.array else { throw mismatch() }
+        condition = try Condition(clauses, table: schema)
       default:
         throw OVSDBError("syntax error", prefix + "Member '\(name)' is present but not allowed here.", syntax: json)
       }
@@ -88,16 +79,50 @@ struct MonitoredTable: Sendable {
   func withConditions(_ json: JSONValue) throws(OVSDBError) -> MonitoredTable {
     var result = self
     result.conditions = []
-    for request in json.array ?? [json] {
-      guard let clauses = request["where"]?.array ?? request["where"]?.boolean.map({ [.boolean($0)] }) else {
-        if request["where"] == nil {
-          result.conditions.append(.always)
-          continue
-        }
-        throw OVSDBError("syntax error", "array of conditions expected", syntax: request)
+    guard let requests = json.array else {
+      throw OVSDBError("syntax error", "table \(schema.name) no monitor-cond-change JSON array")
+    }
+    if requests.isEmpty { return self }
+    let prefix = "Parsing table \(schema.name) failed: "
+    for request in requests {
+      guard let members = request.object else { throw OVSDBError("syntax error", prefix + "Object expected.") }
+      if let other = members.keys.filter({ $0 != "where" && $0 != "columns" }).min() {
+        throw OVSDBError(
+          "syntax error", prefix + "Member '\(other)' is present but not allowed here.", syntax: request)
+      }
+      if members["columns"] != nil {
+        throw OVSDBError("syntax error", "changing columns is unsupported", syntax: request)
+      }
+      guard let filter = members["where"] else {
+        result.conditions.append(.always)
+        continue
+      }
+      guard let clauses = filter.array else {
+        throw OVSDBError("syntax error", prefix + "Type mismatch for member 'where'.", syntax: request)
       }
       result.conditions.append(try Condition(clauses, table: schema))
     }
     return result
+  }
+}
+
+extension MonitorSelection {
+  /// - Parameter mismatch: thrown if this is no object.
+  fileprivate init(_ json: JSONValue, table: String, _ mismatch: OVSDBError) throws(OVSDBError) {
+    guard let choices = json.object else { throw mismatch }
+    let kinds: [String: MonitorSelection] = [
+      "initial": .initial, "insert": .insert, "delete": .delete, "modify": .modify,
+    ]
+    let prefix = "Parsing table \(table) select failed: "
+    self = .all
+    for (name, choice) in choices.sorted(by: { $0.key < $1.key }) {
+      guard let kind = kinds[name] else {
+        throw OVSDBError("syntax error", prefix + "Member '\(name)' is present but not allowed here.", syntax: json)
+      }
+      guard let isWanted = choice.boolean else {
+        throw OVSDBError("syntax error", prefix + "Type mismatch for member '\(name)'.", syntax: json)
+      }
+      if !isWanted { remove(kind) }
+    }
   }
 }

@@ -8,7 +8,8 @@ extension DatabaseServer {
     let lock = try lockName(request)
     var holders = locks[lock] ?? []
     if holders.contains(session.number) {
-      throw OVSDBError("syntax error", "must issue \"unlock\" before new \"lock\"", syntax: request.params)
+      throw OVSDBError(
+        "syntax error", "must issue \"unlock\" before new \"\(request.method)\"", syntax: request.params)
     }
     if locks.count >= 1024 && holders.isEmpty { throw OVSDBError("resources exhausted", "too many locks") }
     if steal, let holder = holders.first {

@@ -10,27 +10,46 @@ extension DatabaseServer {
     _ request: JSONRPCRequest, _ session: JSONRPCSession, _ form: Monitor.Form
   ) throws(OVSDBError) -> JSONValue {
     let database = try database(request)
-    guard let id = request.params[1], let requests = request.params[2] else {
-      throw OVSDBError("syntax error", "\(request.method) needs an id and requests", syntax: request.params)
-    }
+    let since = form == .update3 ? try lastTransaction(request) : nil
+    let id = request.params[1] ?? .null
     let key = id.serialized()
     let monitors = sessions[session.number]?.monitors ?? [:]
     if monitors[key] != nil { throw OVSDBError("syntax error", "duplicate monitor ID", syntax: id) }
     if monitors.count >= Self.perSessionLimit {
       throw OVSDBError("resources exhausted", "a client may have \(Self.perSessionLimit) monitors")
     }
-    let monitor = try Monitor(id: id, form: form, requests: requests, schema: database.schema)
+    let monitor = try Monitor(id: id, form: form, requests: request.params[2] ?? .null, schema: database.schema)
     sessions[session.number]?.monitors[key] = .init(database: database.schema.name, monitor: monitor)
     session.isPinned = true
-    let rows = monitor.initial(database.snapshot)
-    // A standalone database keeps no history: never found, always all rows.
-    return form == .update3 ? [false, .string(RowUUID.zero.description), rows] : rows
+    guard let since else { return monitor.initial(database.snapshot) }
+    let last = JSONValue.string(lastTransactionID(of: database.schema.name).description)
+    if database.schema.name == name, let missed = history.changes(since: since) {
+      return [true, last, monitor.updates(for: missed) ?? [:]]
+    }
+    return [false, last, monitor.initial(database.snapshot)]
   }
 
-  func changeMonitor(_ request: JSONRPCRequest, _ session: JSONRPCSession) throws(OVSDBError) -> JSONValue {
-    guard let id = request.params[0], let newID = request.params[1], let requests = request.params[2] else {
-      throw OVSDBError("syntax error", "monitor_cond_change needs two ids and requests", syntax: request.params)
+  private func lastTransaction(_ request: JSONRPCRequest) throws(OVSDBError) -> RowUUID {
+    guard let params = request.params.array, params.count == 4 else {
+      throw OVSDBError("syntax error", "invalid parameters", syntax: request.params)
     }
+    guard let text = params[3].string else {
+      throw OVSDBError("syntax error", "last-txn-id must be string", syntax: params[3])
+    }
+    guard let id = RowUUID(text) else {
+      throw OVSDBError("syntax error", "last-txn-id must be UUID format.", syntax: params[3])
+    }
+    return id
+  }
+
+  /// `_Server` has no history.
+  private func lastTransactionID(of database: String) -> RowUUID { database == name ? history.lastID : .zero }
+
+  func changeMonitor(_ request: JSONRPCRequest, _ session: JSONRPCSession) throws(OVSDBError) -> JSONValue {
+    guard let params = request.params.array, params.count == 3 else {
+      throw OVSDBError("syntax error", "invalid parameters", syntax: request.params)
+    }
+    let (id, newID, requests) = (params[0], params[1], params[2])
     guard var served = sessions[session.number]?.monitors[id.serialized()] else {
       throw OVSDBError("syntax error", "unknown monitor session", syntax: id)
     }
@@ -38,19 +57,26 @@ extension DatabaseServer {
     if newID != id, sessions[session.number]?.monitors[newKey] != nil {
       throw OVSDBError("syntax error", "duplicate monitor ID", syntax: newID)
     }
-    let snapshot = served.database == name ? database.snapshot : serverDatabase.snapshot
-    let updates = try served.monitor.change(id: newID, requests: requests, snapshot: snapshot)
+    let database = served.database == name ? database : serverDatabase
+    let updates = try served.monitor.change(id: newID, requests: requests, database.snapshot)
     sessions[session.number]?.monitors[id.serialized()] = nil
     sessions[session.number]?.monitors[newKey] = served
     if let updates {
-      let (method, params) = served.monitor.notification(updates)
-      session.notify(method, params)
+      notify(session, served, updates)
     }
     return [:]
   }
 
+  private func notify(_ session: JSONRPCSession, _ served: SessionState.ServedMonitor, _ updates: JSONValue) {
+    let id = lastTransactionID(of: served.database)
+    let (method, params) = served.monitor.notification(updates, lastTransaction: id)
+    session.notify(method, params)
+  }
+
   func cancelMonitor(_ request: JSONRPCRequest, _ session: JSONRPCSession) throws(OVSDBError) -> JSONValue {
-    let key = (request.params[0] ?? .null).serialized()
+    // These errors are bare words in ovsdb-server, too.
+    guard let params = request.params.array, params.count == 1 else { throw OVSDBError("invalid parameters") }
+    let key = params[0].serialized()
     guard sessions[session.number]?.monitors.removeValue(forKey: key) != nil else {
       throw OVSDBError("unknown monitor")
     }
@@ -61,6 +87,8 @@ extension DatabaseServer {
   /// Tells every client and every reader in the process.
   func publish(_ changes: Changes) {
     if changes.isEmpty { return }
+    var generator = SystemRandomNumberGenerator()
+    history.append(changes, id: RowUUID(generator: &generator))
     for number in sessions.keys.sorted() {
       guard let state = sessions[number], !state.monitors.isEmpty else { continue }
       if !state.backlog.isEmpty || state.session.connection.isCongested {
@@ -77,8 +105,7 @@ extension DatabaseServer {
   private func send(_ changes: Changes, of database: String, to state: SessionState) {
     for (_, served) in state.monitors.sorted(by: { $0.key < $1.key }) where served.database == database {
       guard let updates = served.monitor.updates(for: changes) else { continue }
-      let (method, params) = served.monitor.notification(updates)
-      state.session.notify(method, params)
+      notify(state.session, served, updates)
     }
   }
 

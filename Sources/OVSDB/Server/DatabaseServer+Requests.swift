@@ -37,7 +37,13 @@ extension DatabaseServer {
     case "list_dbs": return .array([name, DatabaseSchema.server.name].sorted().map { .string($0) })
     case "get_schema": return try database(request).schema.json
     case "get_server_id": return .string(serverID.description)
-    case "set_db_change_aware": return [:]
+    case "set_db_change_aware":
+      // Our databases are there as long as the server: there is nothing to become aware of.
+      guard let params = request.params.array, params.count == 1, params[0].boolean != nil else {
+        throw OVSDBError(
+          "syntax error", "set_db_change_aware: true or false parameter expected", syntax: request.params)
+      }
+      return [:]
     case "monitor": return try monitor(request, session, .update)
     case "monitor_cond": return try monitor(request, session, .update2)
     case "monitor_cond_since": return try monitor(request, session, .update3)
@@ -45,7 +51,7 @@ extension DatabaseServer {
     case "monitor_cancel": return try cancelMonitor(request, session)
     case "lock", "steal": return try lock(request, session, steal: request.method == "steal")
     case "unlock": return try unlock(request, session)
-    case "cancel":
+    case "cancel" where request.id.isNull:
       cancelTransaction(request.params[0] ?? .null, session)
       return [:]
     default: throw OVSDBError("unknown method")

@@ -2,7 +2,8 @@
 // other on a scratch copy and become durable together (one fsync for all); then the copy becomes the database, and
 // each is published and answered in order. If the store fails, nothing has happened: the scratch copy is dropped, and
 // of several transactions each is tried alone, so that a big one can't take small ones down with it.
-// A transaction whose `wait` does not hold yet stands aside and runs again after every change, until its time is up.
+// A transaction whose `wait` does not hold yet stands aside and runs again after every change of the table that it waits
+// for, until its time is up.
 
 /// A transaction that has arrived.
 struct PendingTransaction {
@@ -18,6 +19,8 @@ struct PendingTransaction {
   let origin: Origin
   let arrival: ContinuousClock.Instant
   var hasNotRun = true
+  /// The table that its `wait` is about.
+  var waitingTable: String?
   /// Runs it again when its time is up.
   var timer: Task<Void, Never>?
 
@@ -69,7 +72,7 @@ extension DatabaseServer {
       for transaction in group {
         let outcome = run(transaction, on: &scratch)
         if outcome.isWaiting {
-          standAside(transaction, until: outcome.waitDeadlineMilliseconds)
+          standAside(transaction, outcome)
         } else {
           merged.append(outcome.changes)
           done.append((transaction, outcome))
@@ -87,8 +90,7 @@ extension DatabaseServer {
           for (transaction, outcome) in done { answerFailed(transaction, outcome, error) }
         }
         // They have seen a state that is none.
-        queue.append(contentsOf: waiting)
-        waiting = []
+        wakeWaiting { _ in true }
         continue
       }
       database = scratch
@@ -96,12 +98,15 @@ extension DatabaseServer {
         publish(outcome.changes)
         answer(transaction, outcome)
       }
-      if !merged.isEmpty {
-        queue.append(contentsOf: waiting)
-        waiting = []
-      }
+      if !merged.isEmpty { wakeWaiting { $0.waitingTable.map { merged.tables[$0] != nil } ?? true } }
     }
     isDraining = false
+  }
+
+  private func wakeWaiting(where isConcerned: (PendingTransaction) -> Bool) {
+    if waiting.isEmpty { return }
+    queue.append(contentsOf: waiting.filter(isConcerned))
+    waiting.removeAll(where: isConcerned)
   }
 
   private func run(_ transaction: PendingTransaction, on scratch: inout Database) -> TransactionOutcome {
@@ -131,12 +136,13 @@ extension DatabaseServer {
 
   // MARK: - Waiting
 
-  private func standAside(_ transaction: PendingTransaction, until milliseconds: Int64?) {
+  private func standAside(_ transaction: PendingTransaction, _ outcome: TransactionOutcome) {
     var transaction = transaction
+    transaction.waitingTable = outcome.waitingTable
     if transaction.hasNotRun {
       transaction.hasNotRun = false
       if case .session(_, _, let continuation) = transaction.origin { continuation.resume() }
-      if let milliseconds {
+      if let milliseconds = outcome.waitDeadlineMilliseconds {
         let deadline = transaction.arrival + .milliseconds(milliseconds)
         transaction.timer = Task { [weak self, clock, number = transaction.number] in
           guard (try? await clock.sleep(until: deadline)) != nil else { return }

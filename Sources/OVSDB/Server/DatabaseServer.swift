@@ -33,6 +33,7 @@ package actor DatabaseServer {
   /// Committed, durable, shown to everybody.
   var database: Database
   var serverDatabase: Database
+  var history: TransactionHistory
   var sessions: [Int: SessionState] = [:]
   var mailboxes: [WeakMailbox] = []
   var locks: [String: [Int]] = [:]
@@ -55,6 +56,7 @@ package actor DatabaseServer {
     self.ownLocks = ownLocks
     var generator = SystemRandomNumberGenerator()
     serverID = RowUUID(generator: &generator)
+    history = TransactionHistory(beginning: RowUUID(generator: &generator))
     var database = Database(schema: schema)
     var rows: [Row] = []
     for kept in try await store.load() {
@@ -75,14 +77,44 @@ package actor DatabaseServer {
   /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
   @discardableResult
   package func listen(on endpoint: Endpoint, limits: JSONRPCLimits? = nil) async throws -> Int? {
+    try await open(endpoint, tls: nil, limits: limits ?? Self.defaultLimits).port
+  }
+
+  /// Listens until `close` of this listener.
+  /// - Parameter onSession: called with true when a client has come and with false when one has gone.
+  func open(
+    _ endpoint: Endpoint, tls: ServerTLS?, limits: JSONRPCLimits,
+    onSession: @escaping @Sendable (Bool) -> Void = { _ in }
+  ) async throws -> JSONRPCServer {
     let listener = try await JSONRPCServer.listen(
-      on: endpoint, limits: limits ?? Self.defaultLimits, logger: logger,
-      onDisconnect: { [weak self] in await self?.disconnected($0) },
-      handler: { [weak self] in
-        await self?.handle($0, $1) ?? .error(OVSDBError("canceled", "the server is ending").json)
-      })
+      on: endpoint, tls: tls, limits: limits, logger: logger, onConnect: { onSession(true) },
+      onDisconnect: { [weak self] in
+        await self?.disconnected($0)
+        onSession(false)
+      }, handler: handler)
     listeners.append(listener)
-    return listener.port
+    return listener
+  }
+
+  /// Connects to a peer that then is a client like any other.
+  func dial(_ endpoint: Endpoint, tls: ServerTLS?, limits: JSONRPCLimits) async throws -> JSONRPCServer {
+    let listener = try await JSONRPCServer.dial(
+      endpoint, tls: tls, limits: limits, logger: logger,
+      onDisconnect: { [weak self] in await self?.disconnected($0) }, handler: handler)
+    listeners.append(listener)
+    return listener
+  }
+
+  /// Ends one listener or connection.
+  func close(_ listener: JSONRPCServer) async {
+    listeners.removeAll { $0 === listener }
+    await listener.close()
+  }
+
+  private nonisolated var handler: JSONRPCServer.Handler {
+    { [weak self] in
+      await self?.handle($0, $1) ?? .error(OVSDBError("canceled", "the server is ending").json)
+    }
   }
 
   /// Stops listening and cuts every client; what was answered is durable.

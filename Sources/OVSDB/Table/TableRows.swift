@@ -33,6 +33,16 @@ package struct TableRows: Sendable {
 
   func key(index: Int, of row: Row) -> [Datum] { indexColumns[index].map { row.values[$0] } }
 
+  /// The index, and the key in it, of the only row that can match a condition; nil where the condition leaves more open.
+  func uniqueKey(in condition: Condition) -> (index: Int, key: [Datum])? {
+    if condition.clauses.isEmpty || schema.indexes.isEmpty { return nil }
+    for (number, columns) in schema.indexes.enumerated() {
+      let key = columns.compactMap { condition.equality(of: $0) }
+      if key.count == columns.count { return (number, key) }
+    }
+    return nil
+  }
+
   /// The number of the index that is over this one column alone.
   func index(over column: String) -> Int? { schema.indexes.firstIndex(of: [column]) }
 

@@ -81,6 +81,11 @@ package struct Condition: Sendable, Equatable {
     clauses.first { $0.column == "_uuid" && $0.function == .equal }?.argument.uuid
   }
 
+  /// What a column must be equal to.
+  func equality(of column: String) -> Datum? {
+    clauses.first { $0.column == column && $0.function == .equal }?.argument
+  }
+
   /// Whether all clauses hold: the `where` of operations.
   package func matches(_ row: Row) -> Bool { !isNever && clauses.allSatisfy { $0.matches(row) } }
 

@@ -137,7 +137,7 @@ extension TransactionRun {
   }
 
   private mutating func wait(_ members: inout OperationMembers) throws(OVSDBError) -> JSONValue {
-    let timeout = try members.optional("timeout") { $0.double }
+    let timeout = try members.optional("timeout") { $0.integer }
     let table = try members.table(in: schema)
     let filter = try members.required("where") { $0.array }
     let columnList = try members.optional("columns") { $0.array }
@@ -145,7 +145,7 @@ extension TransactionRun {
     let wanted = try members.required("rows") { $0.array }
     try members.finish()
     if let timeout, timeout < 0 {
-      throw OVSDBError("syntax error", "timeout must be nonnegative", syntax: .real(timeout))
+      throw OVSDBError("syntax error", "timeout must be nonnegative", syntax: .integer(timeout))
     }
     let condition = try Condition(filter, table: table, names: &names)
     let columns = try parseColumns(columnList, table)
@@ -155,7 +155,7 @@ extension TransactionRun {
     var expected: Set<[Datum]> = []
     for json in wanted {
       guard let members = json.object else {
-        throw OVSDBError("syntax error", "Object expected.", syntax: json)
+        throw OVSDBError("syntax error", "row must be JSON object", syntax: json)
       }
       let values = try parseRow(members, table)
       let row = Row(table, uuid: .zero, columns: values)
@@ -164,11 +164,13 @@ extension TransactionRun {
     let found = Set(rows(table, where: condition).map { row in columns.map { row[$0] } })
     if (found == expected) == (until == "==") { return [:] }
     if timeout == 0 { throw OVSDBError("timed out", "\"where\" clause test failed") }
-    let limit = timeout.flatMap { Int64(exactly: $0.rounded(.up)) }
+    // Nobody waits for longer than a year; and no clock overflows.
+    let limit = timeout.map { min($0, 365 * 86_400_000) }
     if let limit, waitedMilliseconds >= limit {
       throw OVSDBError("timed out", "\"wait\" timed out after \(waitedMilliseconds) ms")
     }
     outcome.isWaiting = true
+    outcome.waitingTable = table.name
     outcome.waitDeadlineMilliseconds = limit
     return [:]
   }

@@ -31,6 +31,8 @@ package struct TransactionOutcome: Sendable {
   /// The transaction did nothing because a `wait` does not hold yet: run it again after the next change, and at
   /// `waitDeadlineMilliseconds` after its beginning at the latest.
   package var isWaiting = false
+  /// The table that the `wait` is about: nothing but a change of it can make it hold.
+  package var waitingTable: String?
   /// Nil: wait without limit.
   package var waitDeadlineMilliseconds: Int64?
   /// Of the `comment` operations, for the log.
@@ -72,7 +74,15 @@ struct TransactionRun {
     let changed = changes.tables[table.name] ?? [:]
     var result: [Row] = []
     if let rows = base.snapshot.table(table.name) {
-      for row in rows.unordered where changed[row.uuid] == nil && condition.matches(row) { result.append(row) }
+      if let (index, key) = rows.uniqueKey(in: condition) {
+        if let uuid = rows.row(index: index, key: key), changed[uuid] == nil, let row = rows[uuid],
+          condition.matches(row)
+        {
+          result.append(row)
+        }
+      } else {
+        for row in rows.unordered where changed[row.uuid] == nil && condition.matches(row) { result.append(row) }
+      }
     }
     for change in changed.values { if let row = change.new, condition.matches(row) { result.append(row) } }
     return result.sorted { $0.uuid < $1.uuid }

@@ -63,6 +63,7 @@ struct Daemon: Sendable {
       services: [
         .init(service: reconciler, successTerminationBehavior: .gracefullyShutdownGroup),
         .init(service: HangupService(sink: sink), successTerminationBehavior: .gracefullyShutdownGroup),
+        .init(service: ManagerService(database, options), successTerminationBehavior: .gracefullyShutdownGroup),
         .init(service: ending, successTerminationBehavior: .gracefullyShutdownGroup),
       ],
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services"))

@@ -8,6 +8,8 @@ import VSwitchCore
 struct DaemonOptions: Sendable, Equatable {
   var runDirectory: String
   var storeFile: String
+  /// Where the files are that table SSL may name.
+  var tlsDirectory: String
   var logLevel: Logger.Level
   var logFile: String?
   var workerCPU: Int?
@@ -20,6 +22,7 @@ struct DaemonOptions: Sendable, Equatable {
     runDirectory = try Self.path(asked ?? Self.defaultRunDirectory, "--run-dir")
     let store = arguments.store ?? (asked == nil ? Self.defaultStoreFile : runDirectory + "/vswitch.sqlite")
     storeFile = try Self.path(store, "--store")
+    tlsDirectory = try Self.path(arguments.tlsDir, "--tls-dir")
     guard let level = Logger.Level(rawValue: arguments.logLevel) else {
       throw ConfigError(
         cause: "there is no log level \"\(arguments.logLevel)\"",

@@ -28,6 +28,10 @@ struct VSwitchDaemon: ParsableCommand {
       valueName: "file"))
   var store: String?
 
+  @Option(
+    help: ArgumentHelp("Directory of the keys and certificates that table SSL may name.", valueName: "dir"))
+  var tlsDir: String = "/etc/vswitch/tls"
+
   @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
   var logLevel: String = "info"
 

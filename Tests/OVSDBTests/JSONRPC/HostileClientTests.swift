@@ -111,6 +111,44 @@ func blocking<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async 
     await served.server.close()
   }
 
+  @Test func unfinishedMessagesOfAllClientsAreBoundedTogether() async throws {
+    var limits = DatabaseServer.defaultLimits
+    limits.unfinishedInputByteLimit = 4 << 20
+    let served = try await ServedDatabase(limits: limits)
+    let client = try await OVSDBClient(endpoint: served.endpoint)
+    let before = Self.residentByteCount()
+    // Each stays below the limit of one message.
+    let text = "{\"id\":1,\"method\":\"echo\",\"params\":[\"" + String(repeating: "x", count: 2 << 20)
+    var peers: [RawSocket] = []
+    var refused = 0
+    for _ in 0..<20 {
+      let peer = try #require(RawSocket(served.path))
+      if await !peer.send(text) { refused += 1 }
+      peers.append(peer)
+    }
+    #expect(Self.residentByteCount() - before < 32 << 20)
+    // Others are served, and a message of ordinary size has its place.
+    let ordinary = JSONValue.string(String(repeating: "y", count: 200_000))
+    #expect(try await client.call("echo", [ordinary]) == [ordinary])
+    var cut = 0
+    for peer in peers {
+      if await peer.readToEnd(seconds: 1)?.contains("too many unfinished messages") == true { cut += 1 }
+    }
+    #expect(cut + refused >= 17, "\(cut) told, \(refused) cut while sending")
+    // What they held is free again.
+    peers = []
+    let large = JSONValue.string(String(repeating: "z", count: 3 << 20))
+    for attempt in 0..<50 {
+      if let answer = try? await OVSDBClient(endpoint: served.endpoint).call("echo", [large]), answer == [large] {
+        break
+      }
+      #expect(attempt < 49)
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    await client.close()
+    await served.server.close()
+  }
+
   @Test func neverReaderIsCutOff() async throws {
     let served = try await ServedDatabase()
     for number in 0..<200 {

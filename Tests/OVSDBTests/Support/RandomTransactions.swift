@@ -1,5 +1,6 @@
 // Random transactions over the schema, mostly valid, sometimes not: small pools of names and rows, so that they meet.
-// All UUIDs are chosen here, so that two databases given the same transactions can be compared.
+// All UUIDs are chosen here, so that two databases given the same transactions can be compared; where servers are to
+// name some rows, these are symbols (see RowSymbols).
 
 import OVSDB
 
@@ -26,6 +27,13 @@ struct RandomTransactions {
   /// UUIDs that were or will be rows, by table.
   private var pool: [String: [RowUUID]] = [:]
   private var faultsLeft = 0
+  /// Some inserts leave the UUID to the server, and name the row for the other operations of their transaction.
+  var letsServersNameRows = false
+  /// Half of the transactions are long, and of operations that most often succeed.
+  var hasLongOnes = false
+  private var isLong = false
+  /// Rows of this transaction that the server names.
+  private var unnamed: Set<RowUUID> = []
 
   init(seed: UInt64) {
     generator = SeededGenerator(seed: seed)
@@ -36,10 +44,35 @@ struct RandomTransactions {
 
   mutating func next() -> [JSONValue] {
     faultsLeft = chance(15) ? 1 : 0
+    unnamed = []
     var operations: [JSONValue] = []
+    isLong = hasLongOnes && chance(50)
     if chance(50) { operations += makeBridge() }
-    for _ in 0..<Int.random(in: 1...4, using: &generator) { operations.append(operation()) }
-    return operations
+    for _ in 0..<Int.random(in: isLong ? 10...40 : 1...4, using: &generator) { operations.append(operation()) }
+    return unnamed.isEmpty ? operations : operations.map(namingRows)
+  }
+
+  private mutating func insert(_ table: String, _ row: [String: JSONValue], _ uuid: RowUUID, isNew: Bool) -> JSONValue {
+    if letsServersNameRows && isNew && chance(50) {
+      unnamed.insert(uuid)
+      return Operation.insert(table, row, name: RowSymbols.rowName(uuid))
+    }
+    return Operation.insert(table, row, uuid: uuid)
+  }
+
+  /// With `named-uuid` for rows that have no UUID yet.
+  private func namingRows(_ json: JSONValue) -> JSONValue {
+    switch json {
+    case .array(let parts):
+      if parts.count == 2, parts[0] == "uuid", let uuid = parts[1].string.flatMap({ RowUUID($0) }),
+        unnamed.contains(uuid)
+      {
+        return ["named-uuid", .string(RowSymbols.rowName(uuid))]
+      }
+      return .array(parts.map(namingRows))
+    case .object(let members): return .object(members.mapValues(namingRows))
+    default: return json
+    }
   }
 
   /// A whole subtree in one transaction, as add-br makes it; or not quite.
@@ -51,9 +84,9 @@ struct RandomTransactions {
     remember("Interface", interface)
     let name = JSONValue.string("n\(Int.random(in: 0..<6, using: &generator))")
     return [
-      Operation.insert("Interface", ["name": name], uuid: interface),
-      Operation.insert("Port", ["name": name, "interfaces": Operation.uuid(interface)], uuid: port),
-      Operation.insert("Bridge", ["name": name, "ports": Operation.uuid(port)], uuid: bridge),
+      insert("Interface", ["name": name], interface, isNew: true),
+      insert("Port", ["name": name, "interfaces": Operation.uuid(interface)], port, isNew: true),
+      insert("Bridge", ["name": name, "ports": Operation.uuid(port)], bridge, isNew: true),
       Operation.mutate("Open_vSwitch", where: [], [["bridges", "insert", Operation.uuid(bridge)]]),
     ]
   }
@@ -63,13 +96,38 @@ struct RandomTransactions {
     if pool[table, default: []].count > 12 { pool[table]?.removeFirst() }
   }
 
+  /// An operation on columns without references, ranges that can be left, and indexes.
+  private mutating func safeOperation() -> JSONValue {
+    let names = ["QoS", "Queue", "Port", "Interface", "Bridge", "Mirror", "Open_vSwitch", "Controller", "Flow_Table"]
+    guard let name = names.randomElement(using: &generator), let table = schema.table(name) else { return [:] }
+    let columns = table.columns.filter {
+      $0.isMutable && $0.name != "name" && $0.type.key.referencedTable == nil && $0.type.value?.referencedTable == nil
+    }
+    guard let column = columns.randomElement(using: &generator) else { return [:] }
+    switch Int.random(in: 0..<8, using: &generator) {
+    case 0...1 where name == "QoS" || name == "Queue":
+      let uuid = RowUUID(generator: &generator)
+      remember(name, uuid)
+      return insert(name, [column.name: value(column.type)], uuid, isNew: true)
+    case 0...3: return Operation.update(name, where: condition(table), [column.name: value(column.type)])
+    case 4...5 where column.type.countMaximum > 4 && column.type.countMinimum == 0:
+      return Operation.mutate(
+        name, where: condition(table), [[.string(column.name), chance(60) ? "insert" : "delete", value(column.type)]])
+    case 4...5: return Operation.mutate("Open_vSwitch", where: [], [["next_cfg", chance(70) ? "+=" : "-=", 1]])
+    case 6 where name == "QoS" || name == "Queue": return Operation.delete(name, where: condition(table))
+    default: return Operation.select(name, where: condition(table), columns: ["_uuid"] + table.columns.map(\.name))
+    }
+  }
+
   private mutating func operation() -> JSONValue {
+    if isLong { return safeOperation() }
     guard let name = Self.tables.randomElement(using: &generator), let table = schema.table(name) else { return [:] }
     switch Int.random(in: 0..<10, using: &generator) {
     case 0...2:
-      let uuid = chance(80) ? RowUUID(generator: &generator) : anyRow(of: name)
+      let isNew = chance(80)
+      let uuid = isNew ? RowUUID(generator: &generator) : anyRow(of: name)
       remember(name, uuid)
-      return Operation.insert(name, row(table, isNew: true), uuid: uuid)
+      return insert(name, row(table, isNew: true), uuid, isNew: isNew)
     case 3...4: return Operation.update(name, where: condition(table), row(table, isNew: false))
     case 5...6: return Operation.mutate(name, where: condition(table), [mutation(table), mutation(table)])
     case 7: return Operation.delete(name, where: condition(table))

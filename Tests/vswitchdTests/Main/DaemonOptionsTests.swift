@@ -12,6 +12,7 @@ struct DaemonOptionsTests {
     let options = try options([])
     #expect(options.runDirectory == "/run/vswitch")
     #expect(options.storeFile == "/var/lib/vswitch/vswitch.sqlite")
+    #expect(options.tlsDirectory == "/etc/vswitch/tls")
     #expect(options.logLevel == .info)
   }
 

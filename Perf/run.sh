@@ -28,7 +28,11 @@ fi
 
 if [ "${PEERS:-yes}" != no ] && [ "$(id -u)" = 0 ]; then
   make --no-print-directory build
-  VSWITCH_BINDIR=$(swift build -c release --static-swift-stdlib --show-bin-path) \
-    python3 Perf/Peers/compare.py --rounds "${ROUNDS:-1}" --seconds 2
+  programs=$(swift build -c release --static-swift-stdlib --show-bin-path)
+  VSWITCH_BINDIR=$programs python3 Perf/Peers/compare.py --rounds "${ROUNDS:-1}" --seconds 2
+  if command -v ovsdb-server > /dev/null; then
+    printf '\nthe database, beside ovsdb-server\n'
+    python3 Perf/Peers/database.py --program "$programs/vswitchd"
+  fi
 fi
 exit $status

@@ -166,7 +166,10 @@ extension FlowTables {
   }
 
   /// Counts a rule, or one less, with the groups and meters that it refers to.
-  func count(_ rule: Rule, _ difference: Int) {}
+  func count(_ rule: Rule, _ difference: Int) {
+    guard unsafe rule.record.pointee.actions.pointee.hasReferences else { return }
+    ruleReferences.add(References(rule.code.instructions), difference)
+  }
 }
 
 extension RuleDescription {
@@ -174,7 +177,7 @@ extension RuleDescription {
     self.init(
       table: mod.table, priority: mod.priority, match: mod.match, instructions: mod.instructions,
       cookie: mod.cookie ?? 0, idleTimeoutSeconds: mod.idleTimeoutSeconds, hardTimeoutSeconds: mod.hardTimeoutSeconds,
-      importance: mod.importance, flags: mod.flags.subtracting([.checkOverlap, .resetCounts]), createdAt: now,
+      importance: mod.importance, flags: mod.flags, createdAt: now,
       modifiedAt: now, statistics: Statistics())
   }
 }

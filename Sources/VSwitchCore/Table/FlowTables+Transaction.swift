@@ -13,6 +13,8 @@ struct Transaction {
     case added(Rule, ownsSlot: Bool)
     /// The rule's slot went over to a new record, or goes with the rule.
     case removed(Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?)
+    case group(id: UInt32, old: GroupState?, new: GroupState?, slotsTaken: [UInt32])
+    case meter(id: UInt32, old: MeterState?, new: MeterState?, slotsTaken: [UInt32])
   }
   /// That the changes get.
   var version: UInt64
@@ -20,6 +22,8 @@ struct Transaction {
   var events: [RuleEvent] = []
   /// By `TableDependency.index`.
   var touched: Set<Int> = []
+  /// Something changed that decisions do not depend on, as they ask it again for each packet.
+  var needsVersion = false
 }
 
 extension FlowTables {
@@ -43,6 +47,18 @@ extension FlowTables {
     try apply(.flow(flowMod), now: now)
   }
 
+  /// Makes one change of the groups.
+  @discardableResult
+  public func apply(_ groupMod: GroupMod, now: UInt64) throws(TableError) -> [RuleEvent] {
+    try apply(.group(groupMod), now: now)
+  }
+
+  /// Makes one change of the meters.
+  @discardableResult
+  public func apply(_ meterMod: MeterMod, now: UInt64) throws(TableError) -> [RuleEvent] {
+    try apply(.meter(meterMod), now: now)
+  }
+
   /// Makes all changes at one version step, or none: readers see all of them or none.
   @discardableResult
   public func apply(bundle: some Sequence<TableChange>, now: UInt64) throws(BundleError) -> [RuleEvent] {
@@ -62,25 +78,34 @@ extension FlowTables {
   private func perform(_ change: TableChange, now: UInt64) throws(TableError) {
     switch change {
     case .flow(let flowMod): try perform(flowMod, now: now)
-    case .group, .meter: throw .tooManyGroups
+    case .group(let groupMod): try perform(groupMod, now: now)
+    case .meter(let meterMod): try perform(meterMod, now: now)
     }
   }
 
   /// Publishes what the transaction did.
   func commit() -> [RuleEvent] {
+    if transaction.touched.contains(TableDependency.groups.index) || livePorts != publishedLivePorts {
+      publishedLivePorts = livePorts
+      if updateLiveness() { transaction.touched.insert(TableDependency.groups.index) }
+    }
     for table in transaction.touched where table < FlowTables.tableCount {
       unsafe classifiers[table]?.publishList { unsafe retire($0) }
     }
     for dependency in transaction.touched {
       unsafe root.pointee.changedVersions[dependency].store(transaction.version, ordering: .releasing)
     }
-    if !transaction.touched.isEmpty {
+    if !transaction.touched.isEmpty || transaction.needsVersion {
       // After this no new reader is without the changes.
       unsafe root.pointee.version.store(transaction.version, ordering: .sequentiallyConsistent)
     }
     for step in transaction.steps {
-      if case .removed(let rule, let ownsSlot, let notice) = step {
-        unsafe retired.add(.unlink(rule, ownsSlot: ownsSlot, notice: notice))
+      switch step {
+      case .added: break
+      case .removed(let rule, let ownsSlot, let notice):
+        retired.add(.unlink(rule, ownsSlot: ownsSlot, notice: notice))
+      case .group(_, let old, let new, _): if let old { retireGroup(old, replacedBy: new) }
+      case .meter(_, let old, let new, _): if let old { retireMeter(old, replacedBy: new) }
       }
     }
     let events = transaction.events
@@ -104,6 +129,9 @@ extension FlowTables {
         ruleCounts[Int(rule.table)] += 1
         count(rule, 1)
         slots.setRule(rule, of: unsafe rule.record.pointee.slot)
+        schedule(rule, isNew: true)
+      case .group(let id, let old, let new, let slotsTaken): restoreGroup(id, old, new, slotsTaken: slotsTaken)
+      case .meter(let id, let old, let new, let slotsTaken): restoreMeter(id, old, new, slotsTaken: slotsTaken)
       }
     }
     for table in transaction.touched where table < FlowTables.tableCount {

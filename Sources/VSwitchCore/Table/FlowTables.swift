@@ -27,6 +27,13 @@ import Synchronization
   /// Rules that no change has removed, by table.
   var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
   var limits = [TableLimits](repeating: TableLimits(), count: FlowTables.tableCount)
+  var groups: [UInt32: GroupState] = [:]
+  var meters: [UInt32: MeterState] = [:]
+  var ruleReferences = ReferenceCounts()
+  var bucketReferences = ReferenceCounts()
+  var livePorts: Set<PortNumber> = []
+  /// Those that the buckets' liveness is of.
+  var publishedLivePorts: Set<PortNumber> = []
   var retired = RetiredMemory()
   var transaction = Transaction(version: 1)
   /// Rules with timeouts by when they may expire.
@@ -57,6 +64,8 @@ import Synchronization
       for rule in rules { freeRule(rule) }
     }
     classifiers = []
+    for state in groups.values { state.record.deallocate() }
+    for state in meters.values { state.record.deallocate() }
     unsafe root.pointee.deallocate()
     unsafe root.deinitialize(count: 1)
     unsafe root.deallocate()
@@ -121,6 +130,14 @@ import Synchronization
     case .freeSubtable(let subtable):
       masks.release(subtable.mask)
       subtable.deallocate()
+    case .unlinkGroup(let group):
+      if let versioned = group.versioned { unsafe root.pointee.groups.remove(versioned) }
+      retired.add(.freeGroup(group))
+    case .freeGroup(let group): group.deallocate()
+    case .unlinkMeter(let meter):
+      if let versioned = meter.versioned { unsafe root.pointee.meters.remove(versioned) }
+      retired.add(.freeMeter(meter))
+    case .freeMeter(let meter): meter.deallocate()
     case .freeMemory(let memory): unsafe free(memory)
     case .freeSlot(let slot): slots.release(slot)
     }

@@ -62,12 +62,39 @@ public struct TableDependency: Hashable, Sendable {
     guard let table = Table(address: unsafe root.pointee.tables[Int(table)].load(ordering: .acquiring)) else {
       return nil
     }
-    return table.lookup(key, version: version, mask: &mask)
+    return KeyWords.with(key) { key in
+      MaskWords.with(&mask) { table.lookup(key, version: version, mask: $0) }
+    }
+  }
+
+  /// A group by its number; a decision that asks depends on `TableDependency.groups`.
+  @inline(__always)
+  public func group(_ id: UInt32, version: UInt64) -> Group? {
+    Group(address: unsafe root.pointee.groups.record(id, version: version)?.address ?? 0)
+  }
+
+  /// A meter by its number, to be asked for each packet: decisions keep the number.
+  @inline(__always)
+  public func meter(_ id: UInt32, version: UInt64) -> Meter? {
+    Meter(address: unsafe root.pointee.meters.record(id, version: version)?.address ?? 0)
+  }
+
+  /// Asks a meter about one packet, which it counts.
+  /// - Parameter now: nanoseconds.
+  @inline(__always)
+  public func apply(_ meter: Meter, worker: Int, byteCount: UInt64, now: UInt64) -> MeterVerdict {
+    count(meter.slot, worker: worker, packetCount: 1, byteCount: byteCount, now: now)
+    let (verdict, slot) = meter.judge(byteCount: byteCount, now: now)
+    if verdict != .pass {
+      count(CounterSlot(index: slot), worker: worker, packetCount: 1, byteCount: byteCount, now: now)
+    }
+    return verdict
   }
 }
 
 /// Where something is counted. A worker that keeps it with a decision may add to it as long as the decision is valid
 /// (`changedVersion`), having looked since its last quiescent point.
 public struct CounterSlot: Equatable, Hashable, Sendable {
-  let index: UInt32
+  public let index: UInt32
+  @inlinable public init(index: UInt32) { self.index = index }
 }

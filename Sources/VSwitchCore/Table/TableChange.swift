@@ -83,5 +83,9 @@ public struct TableLimits: Equatable, Sendable {
   /// Whether a rule with a timeout gives way to a new one: of those with no higher importance than the new one that with
   /// the lowest, of equal ones that which would expire first (OpenFlow 1.4 §7.3.4.2).
   public var evicts = false
-  public init() {}
+
+  public init(ruleLimit: Int? = nil, evicts: Bool = false) {
+    self.ruleLimit = ruleLimit
+    self.evicts = evicts
+  }
 }

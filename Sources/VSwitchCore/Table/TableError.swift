@@ -38,7 +38,6 @@ public enum TableError: Error, Equatable, Sendable, CustomStringConvertible {
   case badBucket(String)
   case unknownBucket(UInt32)
   case bucketExists(UInt32)
-  case badWatch(String)
 
   // Meters
   case meterExists(UInt32)
@@ -71,16 +70,15 @@ public enum TableError: Error, Equatable, Sendable, CustomStringConvertible {
     case .groupToChangeUnknown(let id): "There is no group \(id): add it first."
     case .groupLoop(let id): "Group \(id) would lead back to itself: take the group out of its buckets."
     case .tooManyGroups: "There are as many groups as may be: delete some."
-    case .tooManyBuckets: "The group has more buckets than it may."
+    case .tooManyBuckets: "A group has at most \(GroupMod.bucketLimit) buckets: spread them over several groups."
     case .badBucket(let what): "\(what)"
     case .unknownBucket(let id): "The group has no bucket \(id)."
     case .bucketExists(let id): "The group has a bucket \(id) already."
-    case .badWatch(let what): "\(what)"
     case .meterExists(let id): "There is a meter \(id) already: modify it."
     case .meterToChangeUnknown(let id): "There is no meter \(id): add it first."
     case .invalidMeter(let id): "\(id) is no number of a meter: use 1 to \(MeterMod.maximumMeter)."
     case .tooManyMeters: "There are as many meters as may be: delete some."
-    case .tooManyBands: "The meter has no bands, or more than it may."
+    case .tooManyBands: "A meter has 1 to \(MeterMod.bandLimit) bands."
     case .badRate: "A band's rate has to be 1 or more."
     case .badBand: "dscp_remark raises the drop precedence by 1 or more."
     }
@@ -92,4 +90,9 @@ public struct BundleError: Error, Equatable, Sendable {
   /// Of the change that failed.
   public let index: Int
   public let error: TableError
+
+  public init(index: Int, error: TableError) {
+    self.index = index
+    self.error = error
+  }
 }

@@ -13,16 +13,22 @@ import Synchronization
   /// By `TableDependency`.
   let changedVersions: UnsafeMutablePointer<Atomic<UInt64>>
   let counters: CounterSlots
+  let groups: IDTable
+  let meters: IDTable
 
   init(workerCount: Int) {
     version = Atomic(0)
     unsafe tables = zeroedMemory(256)
     unsafe changedVersions = zeroedMemory(256)
     counters = CounterSlots(workerCount: workerCount)
+    groups = IDTable()
+    meters = IDTable()
   }
 
   func deallocate() {
     counters.deallocate()
+    groups.deallocate()
+    meters.deallocate()
     unsafe free(tables)
     unsafe free(changedVersions)
   }

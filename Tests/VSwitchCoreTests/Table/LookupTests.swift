@@ -15,8 +15,8 @@ import VSwitchCore
       let isAccepted = reference.apply(mod)
       #expect(((try? tables.apply(mod, now: 1)) != nil) == isAccepted)
       if step % 7 == 0 { _ = tables.endGracePeriod(tables.beginGracePeriod()) }
-      if step % 10 == 0 {
-        for _ in 0..<20 { expectSame(tables, reference, random.packet(), version: tables.reader.version) }
+      if step % 20 == 0 {
+        for _ in 0..<10 { expectSame(tables, reference, random.packet(), version: tables.reader.version) }
       }
     }
     expectSameRules(tables, reference)
@@ -35,7 +35,7 @@ import VSwitchCore
       _ = try? tables.apply(mod, now: 1)
       past.append((tables.reader.version, reference))
       if step % 50 == 49 {
-        for _ in 0..<40 {
+        for _ in 0..<15 {
           let moment = past[random.number(below: past.count)]
           expectSame(tables, moment.tables, random.packet(), version: moment.version)
         }

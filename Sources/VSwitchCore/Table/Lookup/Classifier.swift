@@ -47,7 +47,7 @@ final class Classifier {
 
   /// Whether a new rule with a mask goes into a subtable, which is made if need be: the hash of its values then.
   func hash(mask: SparseMask, key: FlowKey) -> UInt32? {
-    if let subtable = subtables[Classifier.key(mask)] { return subtable.hash(key) }
+    if let subtable = subtables[Classifier.key(mask)] { return KeyWords.with(key) { subtable.hash($0) } }
     guard subtables.count < Classifier.subtableLimit,
       treeCounts[Classifier.key(mask), default: 0] >= Classifier.treeShare
     else { return nil }
@@ -55,7 +55,7 @@ final class Classifier {
     unsafe mask.block.pointee.useCount += 1
     subtables[Classifier.key(mask)] = subtable
     isListOutdated = true
-    return subtable.hash(key)
+    return KeyWords.with(key) { subtable.hash($0) }
   }
 
   /// Adds a rule that was made with what `hash` said.
@@ -121,9 +121,9 @@ final class Classifier {
   /// The rule with exactly this match and priority that no change has removed.
   func find(_ match: Match, mask: SparseMask, priority: UInt16) -> Rule? {
     if let subtable = subtables[Classifier.key(mask)] {
-      var candidate = subtable.first(subtable.hash(match.key))
+      var candidate = subtable.first(KeyWords.with(match.key) { subtable.hash($0) })
       while let rule = candidate, rule.priority >= priority {
-        if rule.priority == priority, rule.isCurrent, rule.firstDifference(match.key) == nil { return rule }
+        if rule.priority == priority, rule.isCurrent, rule.hasValues(of: match) { return rule }
         candidate = rule.next
       }
     }
@@ -132,7 +132,7 @@ final class Classifier {
       let entry = leaf.entry(i)
       guard entry.priority >= priority else { return nil }
       if entry.priority == priority, let rule = entry.rule, rule.mask == mask, rule.isCurrent,
-        rule.firstDifference(match.key) == nil
+        rule.hasValues(of: match)
       {
         return rule
       }
@@ -148,7 +148,7 @@ final class Classifier {
     }
     for subtable in subtables.values where isAll || subtable.mask.isSuperset(of: match.mask) {
       if subtable.mask.flowMask == match.mask {
-        var candidate = subtable.first(subtable.hash(match.key))
+        var candidate = subtable.first(KeyWords.with(match.key) { subtable.hash($0) })
         while let rule = candidate {
           candidate = rule.next
           visit(rule)
@@ -195,6 +195,9 @@ extension Rule {
     }
     return missing == FlowMask()
   }
+
+  /// Whether the match has the rule's values where the rule's mask has bits.
+  func hasValues(of match: Match) -> Bool { KeyWords.with(match.key) { firstDifference($0) == nil } }
 
   /// Whether some packet could match both.
   func overlaps(_ match: Match) -> Bool {

@@ -47,8 +47,8 @@ struct ClauseCollector {
     rule.priority == priority && rule.isClause && rule.isVisible(at: version)
   }
 
-  mutating func visit(_ subtable: Subtable, key: borrowing FlowKey, mask: inout FlowMask) {
-    subtable.mask.add(to: &mask)
+  mutating func visit(_ subtable: Subtable, key: KeyWords, mask: MaskWords) {
+    subtable.mask.add(to: mask)
     var candidate = subtable.first(subtable.hash(key))
     while let rule = candidate, rule.priority >= priority {
       if isCandidate(rule), rule.firstDifference(key) == nil { add(rule) }
@@ -56,7 +56,7 @@ struct ClauseCollector {
     }
   }
 
-  mutating func visit(_ start: UInt, key: borrowing FlowKey, mask: inout FlowMask) {
+  mutating func visit(_ start: UInt, key: KeyWords, mask: MaskWords) {
     let child = TreeChild(start)
     if let leaf = child.leaf {
       for i in 0..<leaf.count {
@@ -64,21 +64,21 @@ struct ClauseCollector {
         guard entry.priority >= priority else { return }
         guard let rule = entry.rule, isCandidate(rule) else { continue }
         if let difference = rule.firstDifference(key) {
-          mask.words[difference.index] |= difference.mask
+          mask.add(difference.mask, at: difference.index)
         } else {
-          rule.mask.add(to: &mask)
+          rule.mask.add(to: mask)
           add(rule)
         }
       }
     } else if let node = unsafe child.node {
       let index = unsafe Int(node.pointee.wordIndex)
-      mask.words[index] |= unsafe node.pointee.examined
-      if unsafe key.words[index] &>> UInt64(node.pointee.bit) & 1 == 1 {
-        unsafe visit(node.pointee.one.load(ordering: .acquiring), key: key, mask: &mask)
+      unsafe mask.add(node.pointee.examined, at: index)
+      if unsafe key[index] &>> UInt64(node.pointee.bit) & 1 == 1 {
+        unsafe visit(node.pointee.one.load(ordering: .acquiring), key: key, mask: mask)
       } else {
-        unsafe visit(node.pointee.zero.load(ordering: .acquiring), key: key, mask: &mask)
+        unsafe visit(node.pointee.zero.load(ordering: .acquiring), key: key, mask: mask)
       }
-      unsafe visit(node.pointee.any.load(ordering: .acquiring), key: key, mask: &mask)
+      unsafe visit(node.pointee.any.load(ordering: .acquiring), key: key, mask: mask)
     }
   }
 }

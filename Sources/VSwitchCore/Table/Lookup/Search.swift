@@ -39,8 +39,8 @@ struct Search {
 
   /// Looks in the rules of one mask.
   @inline(__always)
-  mutating func visit(_ subtable: Subtable, key: borrowing FlowKey, mask: inout FlowMask) {
-    subtable.mask.add(to: &mask)
+  mutating func visit(_ subtable: Subtable, key: KeyWords, mask: MaskWords) {
+    subtable.mask.add(to: mask)
     var candidate = subtable.first(subtable.hash(key))
     while let rule = candidate {
       guard isWorth(rule.priority) else { return }
@@ -51,11 +51,11 @@ struct Search {
   }
 
   /// Looks in a part of the tree.
-  mutating func visit(_ start: UInt, key: borrowing FlowKey, mask: inout FlowMask) {
+  mutating func visit(_ start: UInt, key: KeyWords, mask: MaskWords) {
     var child = TreeChild(start)
     while true {
       if let leaf = child.leaf {
-        visit(leaf, key: key, mask: &mask)
+        visit(leaf, key: key, mask: mask)
         return
       }
       guard let node = unsafe child.node else { return }
@@ -72,8 +72,8 @@ struct Search {
         continue
       }
       let index = unsafe Int(node.pointee.wordIndex)
-      mask.words[index] |= unsafe node.pointee.examined
-      let isOne = unsafe key.words[index] &>> UInt64(node.pointee.bit) & 1 == 1
+      unsafe mask.add(node.pointee.examined, at: index)
+      let isOne = unsafe key[index] &>> UInt64(node.pointee.bit) & 1 == 1
       let side = isOne ? one : zero
       let sideMaximum = isOne ? oneMaximum : zeroMaximum
       let isSideWorth = side != 0 && isWorth(sideMaximum)
@@ -88,22 +88,22 @@ struct Search {
       }
       // The one that may hold the better rule goes first.
       let isAnyFirst = anyMaximum > sideMaximum
-      visit(isAnyFirst ? any : side, key: key, mask: &mask)
+      visit(isAnyFirst ? any : side, key: key, mask: mask)
       guard isWorth(isAnyFirst ? sideMaximum : anyMaximum) else { return }
       child = TreeChild(isAnyFirst ? side : any)
     }
   }
 
-  private mutating func visit(_ leaf: TreeLeaf, key: borrowing FlowKey, mask: inout FlowMask) {
+  private mutating func visit(_ leaf: TreeLeaf, key: KeyWords, mask: MaskWords) {
     for i in 0..<leaf.count {
       let entry = leaf.entry(i)
       guard isWorth(entry.priority) else { return }
       guard let rule = entry.rule, accepts(rule) else { continue }
       if let difference = rule.firstDifference(key) {
         // That these bits are not the rule's is enough to know that it does not match.
-        mask.words[difference.index] |= difference.mask
+        mask.add(difference.mask, at: difference.index)
       } else {
-        rule.mask.add(to: &mask)
+        rule.mask.add(to: mask)
         take(rule)
       }
     }

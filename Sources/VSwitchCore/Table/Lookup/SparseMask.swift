@@ -45,6 +45,12 @@ struct MaskWord {
     return mask
   }
 
+  /// Adds the bits to a lookup's mask.
+  @inline(__always)
+  func add(to mask: MaskWords) {
+    for i in 0..<count { mask.add(self[i].mask, at: self[i].index) }
+  }
+
   /// Adds the bits to a mask.
   @inline(__always)
   func add(to mask: inout FlowMask) {

@@ -98,12 +98,12 @@ struct SubtableRecord: ~Copyable {
 
   /// Hash of a packet's words under the mask.
   @inline(__always)
-  func hash(_ key: borrowing FlowKey) -> UInt32 {
+  func hash(_ key: KeyWords) -> UInt32 {
     let mask = self.mask
     var hash = unsafe record.pointee.seed
     for i in 0..<mask.count {
       let word = mask[i]
-      hash = Subtable.mix(hash, key.words[word.index] & word.mask)
+      hash = Subtable.mix(hash, key[word.index] & word.mask)
     }
     return Subtable.finish(hash)
   }

@@ -67,23 +67,23 @@ struct Place {
   }
 
   /// The best rule: `FlowTablesReader.lookup`.
-  func lookup(_ key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> Rule? {
+  func lookup(_ key: KeyWords, version: UInt64, mask: MaskWords) -> Rule? {
     guard let places = PlaceList(address: unsafe head.pointee.places.load(ordering: .acquiring)) else { return nil }
     var search = Search(version: version)
-    run(&search, places, key, &mask)
+    run(&search, places, key, mask)
     guard places.hasClauses, let best = search.best, best.isClause else { return search.best }
-    return lookupConjunction(from: best, places, key, version: version, mask: &mask)
+    return lookupConjunction(from: best, places, key, version: version, mask: mask)
   }
 
   @inline(__always)
-  private func run(_ search: inout Search, _ places: PlaceList, _ key: borrowing FlowKey, _ mask: inout FlowMask) {
+  private func run(_ search: inout Search, _ places: PlaceList, _ key: KeyWords, _ mask: MaskWords) {
     for i in 0..<places.count {
       let place = places[i]
       guard search.isWorth(place.maximumPriority) else { return }
       if let subtable = Subtable(address: place.subtable) {
-        search.visit(subtable, key: key, mask: &mask)
+        search.visit(subtable, key: key, mask: mask)
       } else {
-        search.visit(unsafe head.pointee.treeRoot.load(ordering: .acquiring), key: key, mask: &mask)
+        search.visit(unsafe head.pointee.treeRoot.load(ordering: .acquiring), key: key, mask: mask)
       }
     }
   }
@@ -91,47 +91,54 @@ struct Place {
   /// Conjunctive matches (ovs-fields(7)): a packet that matches a rule of every clause of a conjunction is looked up again
   /// with the conjunction's id; what is found then is the result. Else the search goes on below the clauses' priority.
   private func lookupConjunction(
-    from first: Rule, _ places: PlaceList, _ key: borrowing FlowKey, version: UInt64, mask: inout FlowMask
+    from first: Rule, _ places: PlaceList, _ key: KeyWords, version: UInt64, mask: MaskWords
   ) -> Rule? {
     var best = first
     while best.isClause {
       var previous: UInt32?
       while let conjunction = nextConjunction(
-        after: previous, priority: best.priority, places, key, version: version, mask: &mask)
+        after: previous, priority: best.priority, places, key, version: version, mask: mask)
       {
         if conjunction.isComplete {
-          var again = copy key
-          again.words[Field.conjunctionID.layout.wordIndex] =
-            again.words[Field.conjunctionID.layout.wordIndex] & 0xffff_ffff | UInt64(conjunction.id) &<< 32
-          var search = Search(version: version)
-          search.skipsClauses = true
-          run(&search, places, again, &mask)
-          if let rule = search.best { return rule }
+          if let rule = lookup(conjunction.id, places, key, version: version, mask: mask) { return rule }
         }
         previous = conjunction.id
       }
       var search = Search(version: version)
       search.bound = UInt32(best.priority)
-      run(&search, places, key, &mask)
+      run(&search, places, key, mask)
       guard let next = search.best else { return nil }
       best = next
     }
     return best
   }
 
+  /// The best rule for the packet as one of a conjunction, which is in the mask by the rules' own masks.
+  private func lookup(
+    _ conjunction: UInt32, _ places: PlaceList, _ key: KeyWords, version: UInt64, mask: MaskWords
+  ) -> Rule? {
+    var again = FlowKey()
+    for i in 0..<FlowKey.wordCount { again.words[i] = key[i] }
+    again[.conjunctionID] = UInt128(conjunction)
+    var search = Search(version: version)
+    search.skipsClauses = true
+    KeyWords.with(again) { run(&search, places, $0, mask) }
+    return search.best
+  }
+
   /// The conjunction with the lowest id above `previous` that has clauses of a priority which the packet matches.
   private func nextConjunction(
-    after previous: UInt32?, priority: UInt16, _ places: PlaceList, _ key: borrowing FlowKey, version: UInt64,
-    mask: inout FlowMask
+    after previous: UInt32?, priority: UInt16, _ places: PlaceList, _ key: KeyWords, version: UInt64,
+    mask: MaskWords
   ) -> Conjunction? {
     var collector = ClauseCollector(version: version, priority: priority, previous: previous)
     for i in 0..<places.count {
       let place = places[i]
       guard place.maximumPriority >= priority else { break }
       if let subtable = Subtable(address: place.subtable) {
-        collector.visit(subtable, key: key, mask: &mask)
+        collector.visit(subtable, key: key, mask: mask)
       } else {
-        collector.visit(unsafe head.pointee.treeRoot.load(ordering: .acquiring), key: key, mask: &mask)
+        collector.visit(unsafe head.pointee.treeRoot.load(ordering: .acquiring), key: key, mask: mask)
       }
     }
     return collector.lowest

@@ -11,6 +11,10 @@ struct RetiredMemory: ~Copyable {
     case unlink(Rule, ownsSlot: Bool, notice: RemovalNotice?)
     case freeRule(Rule)
     case freeSubtable(Subtable)
+    case unlinkGroup(Group)
+    case freeGroup(Group)
+    case unlinkMeter(Meter)
+    case freeMeter(Meter)
     case freeMemory(UnsafeMutableRawPointer)
     case freeSlot(UInt32)
   }

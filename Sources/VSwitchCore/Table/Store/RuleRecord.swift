@@ -88,12 +88,12 @@ import Synchronization
   }
 
   /// The first word in which a packet is not what the rule asks for; nil if it matches.
-  @inline(__always) func firstDifference(_ key: borrowing FlowKey) -> MaskWord? {
+  @inline(__always) func firstDifference(_ key: KeyWords) -> MaskWord? {
     let mask = self.mask
     let values = unsafe self.values
     for i in 0..<mask.count {
       let word = mask[i]
-      if unsafe (key.words[word.index] ^ values[i]) & word.mask != 0 { return word }
+      if unsafe (key[word.index] ^ values[i]) & word.mask != 0 { return word }
     }
     return nil
   }

@@ -88,7 +88,7 @@ package struct FlowStatistics: Equatable, Sendable {
 }
 
 /// Sums over rules.
-package struct AggregateStatistics: Equatable, Sendable {
+package struct FlowAggregate: Equatable, Sendable {
   package var packetCount: UInt64 = 0
   package var byteCount: UInt64 = 0
   package var flowCount: UInt32 = 0

@@ -44,7 +44,7 @@ package struct TableStatus: Equatable, Sendable {
 }
 
 /// Counters of a table.
-package struct TableStatistics: Equatable, Sendable {
+package struct TableCounters: Equatable, Sendable {
   package var table: UInt8
   package var activeCount: UInt32 = 0
   package var lookupCount: UInt64 = 0

@@ -5,15 +5,15 @@ import TestSupport
 import VSwitchCore
 
 extension SeededGenerator {
-  private mutating func text(_ limit: Int) -> String {
+  mutating func text(_ limit: Int) -> String {
     String((0..<below(limit)).map { _ in pick(Array("abcxyz 0-_ä")) })
   }
-  private mutating func elapsed() -> ElapsedTime {
+  mutating func elapsed() -> ElapsedTime {
     ElapsedTime(seconds: UInt32(below(100000)), nanoseconds: UInt32(below(1_000_000_000)))
   }
-  private mutating func u16() -> UInt16 { UInt16(truncatingIfNeeded: next()) }
-  private mutating func u32() -> UInt32 { UInt32(truncatingIfNeeded: next()) }
-  private mutating func list<T>(_ limit: Int, _ make: (inout SeededGenerator) -> T) -> [T] {
+  mutating func u16() -> UInt16 { UInt16(truncatingIfNeeded: next()) }
+  mutating func u32() -> UInt32 { UInt32(truncatingIfNeeded: next()) }
+  mutating func list<T>(_ limit: Int, _ make: (inout SeededGenerator) -> T) -> [T] {
     (0..<below(limit)).map { _ in make(&self) }
   }
 
@@ -85,7 +85,7 @@ extension SeededGenerator {
 
   // MARK: switch, ports, packets
 
-  private mutating func features(_ version: OpenFlowVersion) -> SwitchFeatures {
+  mutating func features(_ version: OpenFlowVersion) -> SwitchFeatures {
     var features = SwitchFeatures(
       datapathID: next(), tableCount: UInt8(below(255)),
       capabilities: version == .v10 ? [.flowStatistics, .arpMatchIP] : [.groupStatistics, .portBlocked])
@@ -99,7 +99,7 @@ extension SeededGenerator {
     return features
   }
 
-  private mutating func configuration(_ version: OpenFlowVersion) -> SwitchConfiguration {
+  mutating func configuration(_ version: OpenFlowVersion) -> SwitchConfiguration {
     var configuration = SwitchConfiguration()
     configuration.fragments = pick(SwitchConfiguration.FragmentHandling.allCases)
     configuration.sendsInvalidTTL = version == .v10 && coin()
@@ -118,7 +118,7 @@ extension SeededGenerator {
     return port
   }
 
-  private mutating func portMod(_ version: OpenFlowVersion) -> PortMod {
+  mutating func portMod(_ version: OpenFlowVersion) -> PortMod {
     var mod = PortMod(port: port(), hardwareAddress: MACAddress(bits: next()))
     mod.configuration = [.down]
     mod.mask = version == .v10 ? [.down, .noFlood] : [.down, .noPacketIn]
@@ -126,7 +126,7 @@ extension SeededGenerator {
     return mod
   }
 
-  private mutating func packetIn(_ version: OpenFlowVersion, _ format: PacketInFormat) -> PacketIn {
+  mutating func packetIn(_ version: OpenFlowVersion, _ format: PacketInFormat) -> PacketIn {
     var packet = PacketIn()
     packet.data = bytes(below(100))
     packet.totalByteCount = packet.data.count + below(100)
@@ -147,7 +147,7 @@ extension SeededGenerator {
     return packet
   }
 
-  private mutating func packetOut(_ version: OpenFlowVersion) -> PacketOut {
+  mutating func packetOut(_ version: OpenFlowVersion) -> PacketOut {
     var packet = PacketOut()
     packet.inPort = pick([.controller, port()])
     if version == .v15, coin() { packet.metadata.set(.metadata, value(bitCount: 64)) }
@@ -189,7 +189,7 @@ extension SeededGenerator {
     return mod
   }
 
-  private mutating func flowRemoved(_ version: OpenFlowVersion, _ form: MessageForm) -> FlowRemoved {
+  mutating func flowRemoved(_ version: OpenFlowVersion, _ form: MessageForm) -> FlowRemoved {
     var removed = FlowRemoved()
     removed.match = version == .v10 && form == .standard ? Match() : match()
     removed.match.set(.inPort, 4)
@@ -206,7 +206,7 @@ extension SeededGenerator {
     return removed
   }
 
-  private mutating func group(_ version: OpenFlowVersion) -> GroupDescription {
+  mutating func group(_ version: OpenFlowVersion) -> GroupDescription {
     var group = GroupDescription(id: UInt32(below(1000)), kind: pick(GroupDescription.Kind.allCases))
     let hasProperties = version == .v10 || version == .v15
     for index in 0..<(group.kind == .indirect ? 1 : below(4)) {
@@ -228,7 +228,7 @@ extension SeededGenerator {
     return group
   }
 
-  private mutating func groupMod(_ version: OpenFlowVersion) -> GroupMod {
+  mutating func groupMod(_ version: OpenFlowVersion) -> GroupMod {
     var commands: [GroupMod.Command] = [.add, .modify, .addOrModify, .delete]
     if version == .v10 || version == .v15 {
       commands += [
@@ -247,7 +247,7 @@ extension SeededGenerator {
     return GroupMod(command, group)
   }
 
-  private mutating func meter() -> MeterDescription {
+  mutating func meter() -> MeterDescription {
     var meter = MeterDescription(id: UInt32(1 + below(1000)), unit: coin() ? .kilobitsPerSecond : .packetsPerSecond)
     meter.hasBurst = coin()
     meter.keepsStatistics = coin()
@@ -260,7 +260,7 @@ extension SeededGenerator {
     return meter
   }
 
-  private mutating func meterMod() -> MeterMod {
+  mutating func meterMod() -> MeterMod {
     if below(4) == 0 {
       var deleted = MeterDescription(id: MeterMod.allMeters, unit: .kilobitsPerSecond)
       deleted.keepsStatistics = true
@@ -269,13 +269,13 @@ extension SeededGenerator {
     return MeterMod(coin() ? .add : .modify, meter())
   }
 
-  private mutating func mapping() -> TLVMapping {
+  mutating func mapping() -> TLVMapping {
     TLVMapping(
       optionClass: u16(), optionType: UInt8(below(256)), byteCount: UInt8(4 + 4 * below(30)),
       fieldIndex: UInt16(below(64)))
   }
 
-  private mutating func conntrackFlush() -> ConntrackFlush {
+  mutating func conntrackFlush() -> ConntrackFlush {
     var flush = ConntrackFlush()
     flush.ipProtocol = pick([0, 1, 6, 17])
     if coin() { flush.zone = u16() }
@@ -291,7 +291,7 @@ extension SeededGenerator {
 
   // MARK: tables, queues, controllers
 
-  private mutating func tableDescription(_ version: OpenFlowVersion) -> TableDescription {
+  mutating func tableDescription(_ version: OpenFlowVersion) -> TableDescription {
     var table = TableDescription(table: UInt8(below(255)))
     guard version > .v13 else { return table }
     table.evicts = coin()
@@ -301,7 +301,7 @@ extension SeededGenerator {
     return table
   }
 
-  private mutating func tableFeatures(_ version: OpenFlowVersion) -> TableFeatures {
+  mutating func tableFeatures(_ version: OpenFlowVersion) -> TableFeatures {
     var table = TableFeatures(table: UInt8(below(255)))
     table.name = text(15)
     table.metadataMatch = next()
@@ -322,16 +322,16 @@ extension SeededGenerator {
     return table
   }
 
-  private mutating func queueDescription(_ port: PortNumber) -> QueueDescription {
+  mutating func queueDescription(_ port: PortNumber) -> QueueDescription {
     var queue = QueueDescription(port: port, queue: u32())
     if coin() { queue.minimumRate = u16() }
     if coin() { queue.maximumRate = u16() }
     return queue
   }
 
-  private mutating func role() -> RoleMessage { RoleMessage(pick(ControllerRole.allCases), generationID: next()) }
+  mutating func role() -> RoleMessage { RoleMessage(pick(ControllerRole.allCases), generationID: next()) }
 
-  private mutating func async(fixed: Bool) -> AsyncConfiguration {
+  mutating func async(fixed: Bool) -> AsyncConfiguration {
     var configuration = AsyncConfiguration()
     configuration.primary.packetIn = u32()
     configuration.secondary.flowRemoved = u32()
@@ -347,214 +347,12 @@ extension SeededGenerator {
     return configuration
   }
 
-  private mutating func controllerStatus() -> ControllerStatus {
+  mutating func controllerStatus() -> ControllerStatus {
     var status = ControllerStatus()
     status.role = pick(ControllerRole.allCases)
     status.reason = pick(ControllerStatus.Reason.allCases)
     status.isUp = coin()
     status.uri = "tcp:127.0.0.1:\(below(65536))"
     return status
-  }
-
-  // MARK: questions and answers
-
-  private mutating func flowRequest(_ version: OpenFlowVersion, _ form: MessageForm) -> FlowStatisticsRequest {
-    var request = FlowStatisticsRequest()
-    request.table = UInt8(below(256))
-    if coin() { request.outPort = port() }
-    if version > .v10, coin() { request.outGroup = 4 }
-    if version > .v10 || form == .extension {
-      request.match = match()
-      let mask = next()
-      if coin(), mask != 0 { request.cookie = FlowMod.CookieFilter(value: next() & mask, mask: mask) }
-    } else {
-      request.match.set(.etherType, 0x0800)
-    }
-    return request
-  }
-
-  private mutating func requests(_ version: OpenFlowVersion) -> [MultipartRequest] {
-    var all: [MultipartRequest] = [
-      MultipartRequest(.description), MultipartRequest(.flows(flowRequest(version, .standard))),
-      MultipartRequest(.aggregate(flowRequest(version, .standard))), MultipartRequest(.tables),
-      MultipartRequest(.ports(port())), MultipartRequest(.queues(port: port(), queue: u32())),
-      MultipartRequest(.portDescriptions(version == .v15 ? port() : .any)),
-      MultipartRequest(.ipfixBridge, form: .extension), MultipartRequest(.ipfixFlow, form: .extension),
-    ]
-    let monitors = MultipartRequest.Body.flowMonitor(list(3) { $0.monitor(version) })
-    if version == .v10 {
-      all += [
-        MultipartRequest(.flows(flowRequest(version, .extension)), form: .extension),
-        MultipartRequest(.aggregate(flowRequest(version, .extension)), form: .extension),
-        MultipartRequest(.groups(u32()), form: .extension),
-        MultipartRequest(.groupDescriptions(u32()), form: .extension),
-        MultipartRequest(.groupFeatures, form: .extension), MultipartRequest(monitors, form: .extension),
-      ]
-      return all
-    }
-    all += [
-      MultipartRequest(.groups(u32())), MultipartRequest(.groupDescriptions(version == .v15 ? 7 : GroupMod.allGroups)),
-      MultipartRequest(.groupFeatures), MultipartRequest(.meters(u32())), MultipartRequest(.meterDescriptions(u32())),
-      MultipartRequest(.meterFeatures), MultipartRequest(.tableFeatures(list(3) { $0.tableFeatures(version) })),
-      MultipartRequest(monitors, form: version == .v13 ? .extension : .standard),
-    ]
-    if version > .v13 {
-      all += [
-        MultipartRequest(.tableDescriptions), MultipartRequest(.queueDescriptions(port: port(), queue: u32())),
-      ]
-    }
-    if version == .v15 {
-      all += [
-        MultipartRequest(.flowStatistics(flowRequest(version, .standard))), MultipartRequest(.controllerStatus),
-        MultipartRequest(.bundleFeatures(flags: 3)),
-      ]
-    }
-    return all
-  }
-
-  private mutating func monitor(_ version: OpenFlowVersion) -> FlowMonitorRequest {
-    var monitor = FlowMonitorRequest(id: u32())
-    monitor.flags = FlowMonitorRequest.Flags(rawValue: u16() & (version == .v10 ? 0x3f : 0x7f))
-    if version > .v10 { monitor.command = pick(FlowMonitorRequest.Command.allCases) }
-    if coin() { monitor.outPort = port() }
-    monitor.table = UInt8(below(256))
-    monitor.match = match()
-    return monitor
-  }
-
-  private mutating func flow(_ version: OpenFlowVersion, _ form: MessageForm) -> FlowStatistics {
-    var flow = FlowStatistics()
-    flow.table = 3
-    flow.priority = u16()
-    if version > .v10 || form == .extension { flow.match = match() } else { flow.match.set(.inPort, 3) }
-    flow.cookie = next()
-    flow.instructions = instructions(version, flow.match)
-    flow.duration = elapsed()
-    flow.idleTimeoutSeconds = u16()
-    flow.hardTimeoutSeconds = u16()
-    if version > .v10 { flow.flags = [.sendFlowRemoved, .noByteCounts] }
-    if version > .v13 { flow.importance = u16() }
-    if coin() { flow.packetCount = next() >> 1 }
-    flow.byteCount = next() >> 1
-    if version == .v10, form == .extension {
-      flow.idleAgeSeconds = 17
-      if coin() { flow.hardAgeSeconds = UInt32(below(60000)) }
-    }
-    if version == .v15, coin() { flow.idleAgeSeconds = u32() }
-    return flow
-  }
-
-  private mutating func update(_ version: OpenFlowVersion) -> FlowUpdate {
-    if below(4) == 0 { return .abbreviated(xid: u32()) }
-    if version > .v10, below(4) == 0 { return coin() ? .paused : .resumed }
-    var change = FlowChange(pick(version == .v10 ? [.added, .removed, .modified] : FlowChange.Event.allCases))
-    if change.event == .removed { change.reason = .hardTimeout }
-    change.table = 3
-    change.priority = u16()
-    change.idleTimeoutSeconds = u16()
-    change.cookie = next()
-    change.match = match()
-    if coin() { change.instructions = instructions(version, change.match) }
-    return .change(change)
-  }
-
-  private mutating func counters() -> [GroupStatistics.Counter] {
-    list(4) { GroupStatistics.Counter(packetCount: $0.next(), byteCount: $0.next()) }
-  }
-
-  private mutating func replies(_ version: OpenFlowVersion) -> [MultipartReply] {
-    var description = SwitchDescription()
-    description.manufacturer = text(60)
-    description.datapath = text(120)
-    var aggregate = AggregateStatistics()
-    aggregate.packetCount = next()
-    aggregate.flowCount = u32()
-    let tables = list(4) { generator in
-      var table = TableStatistics(table: UInt8(generator.below(255)))
-      table.activeCount = generator.u32()
-      table.lookupCount = generator.next()
-      if version == .v10 { table.name = generator.text(15) }
-      return table
-    }
-    let ports = list(4) { generator in
-      var port = PortStatistics(port: generator.port())
-      port.rxPackets = generator.next()
-      port.collisions = generator.next()
-      if version > .v10 { port.duration = generator.elapsed() }
-      return port
-    }
-    let queues = list(4) { generator in
-      var queue = QueueStatistics(port: generator.port(), queue: generator.u32())
-      queue.txBytes = generator.next()
-      if version > .v10 { queue.duration = generator.elapsed() }
-      return queue
-    }
-    let groups = list(4) { generator in
-      var group = GroupStatistics(group: generator.u32())
-      group.referenceCount = generator.u32()
-      group.duration = generator.elapsed()
-      group.buckets = generator.counters()
-      return group
-    }
-    var groupFeatures = GroupFeatures()
-    groupFeatures.all = GroupFeatures.PerKind(maximumGroups: u32(), actions: 5)
-    groupFeatures.fastFailover = GroupFeatures.PerKind(maximumGroups: 4, actions: u32())
-    let form: MessageForm = version == .v10 ? .extension : .standard
-    var all: [MultipartReply] = [
-      MultipartReply(.description(description)), MultipartReply(.flows(list(4) { $0.flow(version, .standard) })),
-      MultipartReply(.aggregate(aggregate)), MultipartReply(.tables(tables)), MultipartReply(.ports(ports)),
-      MultipartReply(.queues(queues)), MultipartReply(.groups(groups), form: form),
-      MultipartReply(.groupDescriptions(list(3) { $0.group(version) }), form: form),
-      MultipartReply(.groupFeatures(groupFeatures), form: form),
-      MultipartReply(.portDescriptions(list(3) { $0.portDescription(version) })),
-      MultipartReply(
-        .flowMonitor(list(4) { $0.update(version) }), form: version < .v14 ? .extension : .standard),
-    ]
-    if version == .v10 {
-      all += [
-        MultipartReply(.flows(list(4) { $0.flow(version, .extension) }), form: .extension),
-        MultipartReply(.aggregate(aggregate), form: .extension),
-      ]
-      return all
-    }
-    var meterFeatures = MeterFeatures()
-    meterFeatures.maximumMeters = u32()
-    meterFeatures.maximumBands = 8
-    let meters = list(4) { generator in
-      var meter = MeterStatistics(meter: generator.u32())
-      meter.packetInCount = generator.next()
-      meter.bands = generator.counters()
-      return meter
-    }
-    all += [
-      MultipartReply(.meters(meters)), MultipartReply(.meterDescriptions(list(4) { $0.meter() })),
-      MultipartReply(.meterFeatures(meterFeatures)),
-      MultipartReply(.tableFeatures(list(3) { $0.tableFeatures(version) })),
-    ]
-    if version > .v13 {
-      let port = port()
-      all += [
-        MultipartReply(.tableDescriptions(list(4) { $0.tableDescription(version) })),
-        MultipartReply(.queueDescriptions(list(4) { $0.queueDescription(port) })),
-      ]
-    }
-    if version == .v15 {
-      all += [
-        MultipartReply(.flowStatistics(list(4) { $0.flowWithoutInstructions() })),
-        MultipartReply(.controllerStatus(list(4) { $0.controllerStatus() })),
-        MultipartReply(.bundleFeatures(BundleFeatures(capabilities: 3))),
-      ]
-    }
-    return all
-  }
-
-  private mutating func flowWithoutInstructions() -> FlowStatistics {
-    var flow = FlowStatistics()
-    flow.table = 3
-    flow.priority = u16()
-    flow.match = match()
-    flow.duration = elapsed()
-    flow.packetCount = next()
-    return flow
   }
 }

@@ -99,7 +99,7 @@ import VSwitchCore
   }
 
   @Test func tablesThatAreAlikeStandTogether() {
-    var tables = (0..<254).map { TableStatistics(table: UInt8($0)) }
+    var tables = (0..<254).map { TableCounters(table: UInt8($0)) }
     (tables[0].activeCount, tables[0].lookupCount, tables[0].matchedCount) = (2, 12, 1)
     #expect(
       SwitchReport(version: .v13).text(tables) == """

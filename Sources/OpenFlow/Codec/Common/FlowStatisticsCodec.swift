@@ -227,9 +227,9 @@ enum FlowStatisticsCodec {
   // MARK: sums
 
   static func decodeAggregate(_ reader: inout WireReader, _ version: OpenFlowVersion) throws(ErrorCode)
-    -> AggregateStatistics
+    -> FlowAggregate
   {
-    var aggregate = AggregateStatistics()
+    var aggregate = FlowAggregate()
     if version == .v15 {
       let statistics = try OXSCodec.decode(&reader)
       aggregate.packetCount = statistics.packetCount ?? .max
@@ -244,7 +244,7 @@ enum FlowStatisticsCodec {
     return aggregate
   }
 
-  static func encode(_ aggregate: AggregateStatistics, _ version: OpenFlowVersion, to writer: inout WireWriter) {
+  static func encode(_ aggregate: FlowAggregate, _ version: OpenFlowVersion, to writer: inout WireWriter) {
     if version == .v15 {
       OXSCodec.encode(
         OXSCodec.Statistics(

@@ -29,7 +29,7 @@ enum MultipartReplyCodec {
     case (1, _): return .flows(try flows(&reader, version, .standard))
     case (2, _): return .aggregate(try FlowStatisticsCodec.decodeAggregate(&reader, version))
     case (3, _):
-      var tables: [TableStatistics] = []
+      var tables: [TableCounters] = []
       while !reader.isAtEnd { tables.append(try TableCodec.decodeStatistics(&reader, version)) }
       return .tables(tables)
     case (4, _):

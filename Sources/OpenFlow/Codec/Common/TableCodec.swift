@@ -92,9 +92,9 @@ enum TableCodec {
   }
 
   static func decodeStatistics(_ reader: inout WireReader, _ version: OpenFlowVersion) throws(ErrorCode)
-    -> TableStatistics
+    -> TableCounters
   {
-    var table = TableStatistics(table: try reader.u8())
+    var table = TableCounters(table: try reader.u8())
     try reader.skip(3)
     if version == .v10 {
       table.name = try reader.text(32)
@@ -107,7 +107,7 @@ enum TableCodec {
     return table
   }
 
-  static func encodeStatistics(_ table: TableStatistics, _ version: OpenFlowVersion, to writer: inout WireWriter) {
+  static func encodeStatistics(_ table: TableCounters, _ version: OpenFlowVersion, to writer: inout WireWriter) {
     writer.u8(table.table)
     writer.zeros(3)
     if version == .v10 {

@@ -70,14 +70,14 @@ package struct SwitchReport {
     """
   }
 
-  package func text(_ aggregate: AggregateStatistics) -> String {
+  package func text(_ aggregate: FlowAggregate) -> String {
     "packet_count=\(aggregate.packetCount) byte_count=\(aggregate.byteCount) flow_count=\(aggregate.flowCount)"
   }
 
   // MARK: tables
 
   /// Tables that are alike but for their number stand together.
-  package func text(_ tables: [TableStatistics]) -> String {
+  package func text(_ tables: [TableCounters]) -> String {
     var blocks: [String] = []
     var index = 0
     while index < tables.count {
@@ -108,11 +108,11 @@ package struct SwitchReport {
     return blocks.joined(separator: "\n")
   }
 
-  private func sameFeatures(_ a: TableStatistics, _ b: TableStatistics) -> Bool {
+  private func sameFeatures(_ a: TableCounters, _ b: TableCounters) -> Bool {
     a.maximumEntries == b.maximumEntries && a.wildcards == b.wildcards
   }
 
-  private func alike(_ a: TableStatistics, _ b: TableStatistics) -> Bool {
+  private func alike(_ a: TableCounters, _ b: TableCounters) -> Bool {
     a.activeCount == b.activeCount && a.lookupCount == b.lookupCount && a.matchedCount == b.matchedCount
       && (version != .v10 || sameFeatures(a, b))
   }

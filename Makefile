@@ -3,13 +3,15 @@
 #   make test       debug build and all tests (as root: the system tests, too)
 #   make demo       a router lab of four hosts on two VLANs, built, tested and taken down again (root)
 #   make perf       instructions per packet, allocations per packet, a short round against other switches (root)
-#   make install    to PREFIX (default /usr/local), under DESTDIR if given
+#   make install    to PREFIX (default /usr/local), under DESTDIR if given; with COMPAT=1 also as ovs-vsctl
 #   make lint       what CI checks of the sources' form
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
+# Not empty: install vsctl under the name ovs-vsctl, too.
+COMPAT ?=
 # Arguments for `swift test`, such as TEST_FLAGS="--filter MACTable".
 TEST_FLAGS ?=
 
@@ -18,13 +20,18 @@ RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 
-.PHONY: all build packages test system-test-release demo perf peers lint install uninstall clean
+.PHONY: all build configuration-page packages test system-test-release demo perf peers lint install uninstall clean
 
 all: build
 
 build:
 	$(SWIFT) build $(RELEASE) --product vswitchd
 	$(SWIFT) build $(RELEASE) --product vsctl
+
+# The page that documents the database, from Sources/OVSDB/Documentation.
+configuration-page:
+	$(SWIFT) build --product vsctl
+	$$($(SWIFT) build --show-bin-path)/vsctl document > Docs/configuration.md
 
 packages:
 	./scripts/install-packages.sh
@@ -56,6 +63,7 @@ install:
 	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(BIN)/vswitchd $(DESTDIR)$(PREFIX)/sbin/vswitchd
 	install -m 755 $(BIN)/vsctl $(DESTDIR)$(PREFIX)/bin/vsctl
+	$(if $(COMPAT),ln -sf vsctl $(DESTDIR)$(PREFIX)/bin/ovs-vsctl)
 	sed 's|/usr/local|$(PREFIX)|' packaging/vswitchd.service > $(DESTDIR)$(UNIT_DIR)/vswitchd.service
 	chmod 644 $(DESTDIR)$(UNIT_DIR)/vswitchd.service
 	$(BIN)/vsctl --generate-completion-script bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl
@@ -63,6 +71,7 @@ install:
 	$(BIN)/vsctl --generate-completion-script fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vsctl.fish
 
 uninstall:
+	if [ "$$(readlink $(DESTDIR)$(PREFIX)/bin/ovs-vsctl)" = vsctl ]; then rm $(DESTDIR)$(PREFIX)/bin/ovs-vsctl; fi
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vswitchd $(DESTDIR)$(PREFIX)/bin/vsctl $(DESTDIR)$(UNIT_DIR)/vswitchd.service
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vsctl

@@ -1,16 +1,24 @@
 // Commands on a workspace that begins empty: what they print, refuse, and send.
 
-import OVSDB
 import Testing
 
+@testable import OVSDB
 @testable import vsctl
 
 /// Runs lines of commands on one workspace, without a server.
 struct Bench {
   let workspace: Workspace
 
-  init() {
-    workspace = Workspace(DatabaseSnapshot(schema: .openVSwitch), symbols: SymbolTable(generator: SplitMix(state: 1)))
+  /// - Parameter hasRoot: the database has its root row already.
+  init(hasRoot: Bool = false) {
+    var snapshot = DatabaseSnapshot(schema: .openVSwitch)
+    if hasRoot, let table = snapshot.schema.table("Open_vSwitch") {
+      let row = Row(table, uuid: RowUUID(high: 1, low: 1))
+      var changes = Changes()
+      changes.append(RowChange(table: table, uuid: row.uuid, old: nil, new: row))
+      snapshot.apply(changes)
+    }
+    workspace = Workspace(snapshot, symbols: SymbolTable(generator: SplitMix(state: 1)))
   }
 
   /// The outputs of a line, as they would be printed.

@@ -72,7 +72,8 @@ import Testing
     for name in declared where !name.contains("=") { #expect(Invocation.globalNames[name] != nil, "\(name)") }
     let samples = [
       "--run-dir": "/x", "--db": "unix:/x", "--timeout": "1", "-t": "1", "--format": "csv", "-f": "csv",
-      "--data": "bare", "-d": "bare",
+      "--data": "bare", "-d": "bare", "--max-column-width": "5", "--private-key": "k", "-p": "k", "--certificate": "c",
+      "-c": "c", "--ca-cert": "a", "-C": "a", "--bootstrap-ca-cert": "a", "--peer-ca-cert": "a",
     ]
     for (name, takesValue) in Invocation.globalNames {
       _ = try GlobalOptions.parse(takesValue ? [name, try #require(samples[name])] : [name])

@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test func questionsSendNothing() throws {
-    let bench = Bench()
+    let bench = Bench(hasRoot: true)
     try bench.run("list-br -- list port -- show -- --if-exists del-br br9")
     #expect(bench.workspace.transaction(asksForConfig: true, comment: "") == nil)
   }

@@ -19,6 +19,8 @@ struct AddBridgeCommand: Verb {
   @Argument(completion: NameCompletion.bridge) var parent: String?
   @Argument var vlan: String?
 
+  func needs(_ schema: DatabaseSchema) -> Needs { .newInterfaces }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     guard !bridge.isEmpty else {
       throw CommandFault("bridge name must not be empty string", remedy: "give a name, such as br0")
@@ -40,7 +42,9 @@ struct AddBridgeCommand: Verb {
         "'add-br' command takes exactly 1 or 3 arguments", remedy: "write add-br \(bridge) \(parent) VLAN")
     }
     guard let id = Int64(vlan), (0...4095).contains(id) else {
-      throw CommandFault("add-br: \(vlan) is no VLAN", remedy: "vlan must be between 0 and 4095")
+      throw CommandFault(
+        "add-br: \(vlan) is no VLAN", remedy: "vlan must be between 0 and 4095",
+        reference: "add-br: vlan must be between 0 and 4095")
     }
     try addVLANBridge(id, parent: parent, model)
     return .none
@@ -86,6 +90,12 @@ struct DeleteBridgeCommand: Verb {
   @Flag(help: "Do nothing if there is no such bridge.") var ifExists = false
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
+  func needs(_ schema: DatabaseSchema) -> Needs {
+    var needs = Needs.interfaces
+    needs.add("Flow_Sample_Collector_Set", ["bridge"])
+    return needs
+  }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let model = workspace.bridges
     if ifExists && model.bridges[bridge] == nil { return .none }
@@ -100,6 +110,8 @@ struct ListBridgesCommand: Verb {
   @Flag(help: "Only bridges that stand for themselves.") var real = false
   @Flag(help: "Only bridges that stand for a VLAN of another.") var fake = false
 
+  var mayWrite: Bool { false }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let all = workspace.bridges.bridges.values.filter { real == fake || real == ($0.parent == nil) }
     return .names(all.map(\.name).sorted(by: Atom.precedes))
@@ -112,6 +124,8 @@ struct BridgeExistsCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
+  var mayWrite: Bool { false }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     CommandOutput(exitCode: workspace.bridges.bridges[bridge] == nil ? 2 : 0)
   }
@@ -122,6 +136,8 @@ struct BridgeToVLANCommand: Verb {
     commandName: "br-to-vlan", abstract: "Print the VLAN that the bridge stands for; 0 if for itself.")
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
+
+  var mayWrite: Bool { false }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let vlan = try workspace.bridges.bridge(bridge).vlan
@@ -135,10 +151,21 @@ struct BridgeToParentCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
+  var mayWrite: Bool { false }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let found = try workspace.bridges.bridge(bridge)
     return .line(found.parent ?? found.name)
   }
+}
+
+extension Needs {
+  fileprivate static let externalIDs: Needs = {
+    var needs = bridges
+    needs.add("Bridge", ["external_ids"])
+    needs.add("Port", ["external_ids"])
+    return needs
+  }()
 }
 
 /// Where a bridge's external IDs are: a fake bridge's in its port, with a prefix.
@@ -159,6 +186,8 @@ struct BridgeSetExternalIDCommand: Verb {
   @Argument var key: String
   @Argument var value: String?
 
+  func needs(_ schema: DatabaseSchema) -> Needs { .externalIDs }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let place = try externalIDs(bridge, workspace)
     let key = place.prefix + key
@@ -177,6 +206,9 @@ struct BridgeGetExternalIDCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
   @Argument var key: String?
+
+  var mayWrite: Bool { false }
+  func needs(_ schema: DatabaseSchema) -> Needs { .externalIDs }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let place = try externalIDs(bridge, workspace)

@@ -4,20 +4,55 @@ import ArgumentParser
 import OVSDB
 
 extension Needs {
-  static let controllers: Needs = {
-    var needs = Needs("Bridge", ["name", "controller", "fail_mode"])
-    needs.add("Controller", ["target", "is_connected"])
+  fileprivate static let controllers: Needs = {
+    var needs = bridges
+    needs.add("Bridge", ["controller"])
+    needs.add("Controller", ["target", "inactivity_probe"])
+    return needs
+  }()
+
+  fileprivate static let failMode: Needs = {
+    var needs = bridges
+    needs.add("Bridge", ["fail_mode"])
     return needs
   }()
 }
 
-/// The real bridge of a name, fake ones having their parent's controllers.
-private func bridgeRow(_ name: String, _ workspace: Workspace) throws(CommandFault) -> Row {
-  let bridge = try workspace.bridges.bridge(name)
-  guard let row = workspace.row("Bridge", bridge.uuid) else {
-    throw CommandFault("no bridge named \(name)", remedy: "run the command again")
+/// Peers in Open vSwitch's notation.
+enum Target {
+  private static let methods = ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"]
+
+  /// Notes those that are written as none can be.
+  static func warn(of targets: [String], _ workspace: Workspace) {
+    for target in targets where !methods.contains(where: target.hasPrefix) {
+      workspace.warn("vsctl", "target type \"\(target)\" is possibly erroneous")
+    }
   }
-  return row
+
+  /// A row's columns.
+  static func columns(_ target: String, _ inactivityProbe: String?) -> [String: Datum] {
+    var columns: [String: Datum] = ["target": .string(target)]
+    // What is no number is 0, as in atoi(3).
+    if let inactivityProbe { columns["inactivity_probe"] = .integer(Int64(inactivityProbe) ?? 0) }
+    return columns
+  }
+}
+
+extension Workspace {
+  /// The real bridge of a name, fake ones having their parent's controllers.
+  fileprivate func bridgeRow(_ name: String) throws(CommandFault) -> Row {
+    try bridgeRow(bridges.bridge(name))
+  }
+
+  /// As `bridgeRow`, but for the changes of which a fake bridge is none.
+  fileprivate func realBridgeRow(_ name: String) throws(CommandFault) -> Row {
+    try bridgeRow(bridges.realBridge(name))
+  }
+
+  private func bridgeRow(_ bridge: BridgeModel.Bridge) throws(CommandFault) -> Row {
+    if let row = row("Bridge", bridge.uuid) { return row }
+    throw CommandFault("no bridge named \(bridge.name)", remedy: "run the command again")
+  }
 }
 
 struct GetControllerCommand: Verb {
@@ -26,9 +61,10 @@ struct GetControllerCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
+  var mayWrite: Bool { false }
   func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let uuids = try bridgeRow(bridge, workspace)["controller"].uuids
+    let uuids = try workspace.bridgeRow(bridge)["controller"].uuids
     let targets = uuids.compactMap { workspace.row("Controller", $0)?["target"].string }
     return .names(targets.sorted(by: Atom.precedes))
   }
@@ -38,20 +74,18 @@ struct SetControllerCommand: Verb {
   static let configuration = CommandConfiguration(
     commandName: "set-controller", abstract: "Set the bridge's OpenFlow controllers.")
 
+  @Option(help: ArgumentHelp("Milliseconds of silence until the controller is probed.", valueName: "ms"))
+  var inactivityProbe: String?
   @Argument(completion: NameCompletion.bridge) var bridge: String
-  @Argument(help: "tcp:HOST:PORT, ssl:HOST:PORT, ptcp:PORT…") var targets: [String]
+  @Argument(help: "tcp:HOST:PORT, ssl:HOST:PORT, ptcp:PORT…") var targets: [String] = []
 
   func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let row = try bridgeRow(bridge, workspace)
-    for target in targets {
-      guard ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"].contains(where: target.hasPrefix) else {
-        throw CommandFault("\"\(target)\" is no controller", remedy: "give tcp:HOST:PORT, ssl:HOST:PORT or ptcp:PORT")
-      }
-    }
+    let row = try workspace.realBridgeRow(bridge)
+    Target.warn(of: targets, workspace)
     guard let table = workspace.table("Controller") else { return .none }
     for uuid in row["controller"].uuids { workspace.delete("Controller", uuid) }
-    let uuids = targets.map { workspace.insert(table, columns: ["target": .string($0)]) }
+    let uuids = targets.map { workspace.insert(table, columns: Target.columns($0, inactivityProbe)) }
     workspace.set("Bridge", row.uuid, "controller", to: .uuids(uuids))
     return .none
   }
@@ -65,7 +99,7 @@ struct DeleteControllerCommand: Verb {
 
   func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let row = try bridgeRow(bridge, workspace)
+    let row = try workspace.realBridgeRow(bridge)
     for uuid in row["controller"].uuids { workspace.delete("Controller", uuid) }
     workspace.set("Bridge", row.uuid, "controller", to: .empty)
     return .none
@@ -78,9 +112,10 @@ struct GetFailModeCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
-  func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
+  var mayWrite: Bool { false }
+  func needs(_ schema: DatabaseSchema) -> Needs { .failMode }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    guard let mode = try bridgeRow(bridge, workspace)["fail_mode"].string else { return CommandOutput(json: .null) }
+    guard let mode = try workspace.bridgeRow(bridge)["fail_mode"].string else { return CommandOutput(json: .null) }
     return .line(mode)
   }
 }
@@ -92,11 +127,12 @@ struct SetFailModeCommand: Verb {
   @Argument(completion: NameCompletion.bridge) var bridge: String
   @Argument(completion: .list(["standalone", "secure"])) var mode: String
 
-  func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
+  func needs(_ schema: DatabaseSchema) -> Needs { .failMode }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let row = try bridgeRow(bridge, workspace)
+    let row = try workspace.realBridgeRow(bridge)
     guard mode == "standalone" || mode == "secure" else {
-      throw CommandFault("\(mode) is no fail-mode", remedy: "fail-mode must be \"standalone\" or \"secure\"")
+      let remedy = "fail-mode must be \"standalone\" or \"secure\""
+      throw CommandFault("\(mode) is no fail-mode", remedy: remedy, reference: remedy)
     }
     workspace.set("Bridge", row.uuid, "fail_mode", to: .string(mode))
     return .none
@@ -109,9 +145,9 @@ struct DeleteFailModeCommand: Verb {
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
 
-  func needs(_ schema: DatabaseSchema) -> Needs { .controllers }
+  func needs(_ schema: DatabaseSchema) -> Needs { .failMode }
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    workspace.set("Bridge", try bridgeRow(bridge, workspace).uuid, "fail_mode", to: .empty)
+    workspace.set("Bridge", try workspace.realBridgeRow(bridge).uuid, "fail_mode", to: .empty)
     return .none
   }
 }

@@ -1,4 +1,4 @@
-// The whole configuration at a glance, byte for byte as `ovs-vsctl show`, and `init`.
+// The whole configuration at a glance, byte for byte as `ovs-vsctl show`, its beginning and its reset.
 
 import ArgumentParser
 import OVSDB
@@ -7,9 +7,48 @@ struct InitializeCommand: Verb {
   static let configuration = CommandConfiguration(
     commandName: "init", abstract: "Make the database's root row if it is missing; any command does.")
 
+  func needs(_ schema: DatabaseSchema) -> Needs { .root }
+  func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput { .none }
+}
+
+struct EmergencyResetCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "emer-reset",
+    abstract: "Take away controllers, managers, TLS, mirrors, flow export, policing and other_config.",
+    discussion: "Bridges, ports and their VLANs stay, and other_config:hwaddr of bridges.")
+
+  /// Columns that become empty (0 where they hold a number).
+  private static let columns: [String: [String]] = [
+    "Bridge": [
+      "controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix", "flood_vlans", "other_config",
+    ],
+    "Port": ["other_config"],
+    "Interface": ["ingress_policing_rate", "ingress_policing_burst"],
+    "Open_vSwitch": ["manager_options", "ssl"],
+  ]
+  private static let emptied = [
+    "Mirror", "Controller", "Manager", "NetFlow", "SSL", "sFlow", "IPFIX", "Flow_Sample_Collector_Set",
+  ]
+
+  func needs(_ schema: DatabaseSchema) -> Needs {
+    var needs = Needs()
+    for (table, columns) in Self.columns { needs.add(table, table == "Open_vSwitch" ? columns : columns + ["name"]) }
+    for table in Self.emptied { needs.add(table, []) }
+    return needs
+  }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    // Any transaction makes the row; this one has no other content.
-    if !workspace.hasRoot { workspace.set("Open_vSwitch", workspace.root, "external_ids", to: .emptyMap) }
+    for (name, columns) in Self.columns.sorted(by: { $0.key < $1.key }) {
+      guard let table = workspace.table(name) else { continue }
+      for row in workspace.rows(name) {
+        for column in columns {
+          let kept = name == "Bridge" && column == "other_config" ? row[column]["hwaddr"] : nil
+          let value = kept.map { Datum(map: [(.string("hwaddr"), $0)]) } ?? table.column(column)?.defaultValue
+          if let value { workspace.set(name, row.uuid, column, to: value) }
+        }
+      }
+    }
+    for table in Self.emptied { for row in workspace.rows(table) { workspace.delete(table, row.uuid) } }
     return .none
   }
 }
@@ -31,6 +70,7 @@ struct ShowCommand: Verb {
     "Bridge": "name", "Port": "name", "Interface": "name", "Controller": "target", "Manager": "target",
   ]
 
+  var mayWrite: Bool { false }
   func needs(_ schema: DatabaseSchema) -> Needs {
     var needs = Needs()
     for (table, columns) in Self.columns { needs.add(table, columns + [Self.nameColumns[table]].compactMap { $0 }) }

@@ -1,7 +1,55 @@
-// Ports and interfaces: ovs-vsctl(8), "Port Commands" and "Interface Commands".
+// Ports: ovs-vsctl(8), "Port Commands".
 
 import ArgumentParser
 import OVSDB
+
+/// What `add-port` and `add-bond` have in common.
+struct NewPort {
+  var bridge: String
+  var port: String
+  var interfaces: [String]
+  var settings: [String]
+  var hasFakeInterface = false
+  var mayExist: Bool
+  /// The command as typed.
+  var command: String
+
+  func add(to workspace: Workspace) throws(CommandFault) {
+    let model = workspace.bridges
+    guard !port.isEmpty else {
+      throw CommandFault("port name must not be empty string", remedy: "give the name of a network device")
+    }
+    if mayExist, let old = model.findPort(port) {
+      // As ovs-vsctl: a port that is there keeps its columns.
+      return try checkIsSame(old, model)
+    }
+    try model.checkUnused(port, for: "port named \(port)")
+    for name in interfaces { try model.checkUnused(name, for: "interface named \(name)", article: "an") }
+    let target = try model.bridge(bridge)
+    if let table = workspace.table("Port") {
+      for setting in settings { try SetCommand.check(setting, in: table) }
+    }
+    guard let uuid = model.addPort(port, to: target, interfaces: interfaces), let table = workspace.table("Port")
+    else { return }
+    if hasFakeInterface { workspace.set("Port", uuid, "bond_fake_iface", to: .boolean(true)) }
+    // A tag does not move the port to another bridge's list within this line: no need to look at all ports again.
+    for setting in settings { try SetCommand.apply(setting, to: uuid, in: table, workspace) }
+  }
+
+  private func checkIsSame(_ old: BridgeModel.Port, _ model: BridgeModel) throws(CommandFault) {
+    guard old.bridge == bridge else {
+      throw CommandFault(
+        "\"\(command)\" but \(port) is actually attached to bridge \(old.bridge)",
+        remedy: "delete it there first: del-port \(old.bridge) \(port)")
+    }
+    let names = model.interfaceNames(of: old)
+    guard names == interfaces.sorted(by: Atom.precedes) else {
+      throw CommandFault(
+        "\"\(command)\" but \(port) actually has interface(s) \(names.joined(separator: ", "))",
+        remedy: "delete it first, or choose another name")
+    }
+  }
+}
 
 struct AddPortCommand: Verb {
   static let configuration = CommandConfiguration(
@@ -15,41 +63,14 @@ struct AddPortCommand: Verb {
     help: ArgumentHelp("Columns of Port: tag=10 trunks=10,20 vlan_mode=native-tagged", valueName: "column[:key]=value"))
   var settings: [String] = []
 
-  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
-    let table = try schema.table(matching: "Port")
-    for setting in settings { try SetCommand.check(setting, in: table) }
-    return Needs()
-  }
+  func needs(_ schema: DatabaseSchema) -> Needs { .newInterfaces }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let model = workspace.bridges
-    guard !port.isEmpty else {
-      throw CommandFault("port name must not be empty string", remedy: "give the name of a network device")
-    }
-    if mayExist, let old = model.ports[port] {
-      let wanted = try model.bridge(bridge)
-      guard old.bridge == wanted.name else {
-        throw CommandFault(
-          "\"--may-exist add-port \(bridge) \(port)\" but \(port) is actually attached to bridge \(old.bridge)",
-          remedy: "delete it there first: del-port \(old.bridge) \(port)")
-      }
-      let interfaces = workspace.row("Port", old.uuid)?["interfaces"].uuids ?? []
-      let names = interfaces.compactMap { workspace.row("Interface", $0)?.name }
-      guard names == [port] else {
-        throw CommandFault(
-          "\"\(port)\" is actually attached to interface(s) \(names.joined(separator: ", "))",
-          remedy: "delete it first, or choose another name")
-      }
-      // As ovs-vsctl: a port that is there keeps its columns.
-      return .none
-    }
-    try model.checkUnused(port, for: "port named \(port)")
-    let target = try model.bridge(bridge)
-    guard let uuid = model.addPort(port, to: target, interfaces: [port]),
-      let table = workspace.table("Port")
-    else { return .none }
-    // A tag does not move the port to another bridge's list within this line: no need to look at all ports again.
-    for setting in settings { try SetCommand.apply(setting, to: uuid, in: table, workspace) }
+    let command = (mayExist ? ["--may-exist"] : []) + ["add-port", bridge, port] + settings
+    let new = NewPort(
+      bridge: bridge, port: port, interfaces: [port], settings: settings, mayExist: mayExist,
+      command: command.joined(separator: " "))
+    try new.add(to: workspace)
     return .none
   }
 }
@@ -68,37 +89,51 @@ struct DeletePortCommand: Verb {
     if names.count > 2 { throw ValidationError("'del-port' command takes at most 2 arguments") }
   }
 
+  func needs(_ schema: DatabaseSchema) -> Needs { .interfaces }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let model = workspace.bridges
     let name = names.last ?? ""
     guard let port = try find(name, model) else { return .none }
-    if model.isLocal(port.name) {
-      throw CommandFault(
-        "cannot delete port \(name) because it is the local port for bridge \(port.bridge)",
-        remedy: "delete the entire bridge: del-br \(port.bridge)")
-    }
     if names.count == 2 {
       let wanted = try model.bridge(names[0])
-      if port.bridge != wanted.name {
-        let real = model.bridges[port.bridge]?.parent
-        let relation =
-          real == wanted.name
-          ? "although its child bridge \(port.bridge) does"
-          : wanted.parent == port.bridge ? "although its parent bridge \(port.bridge) does" : "it is on \(port.bridge)"
-        throw CommandFault(
-          "bridge \(wanted.name) does not have a port \(name) (\(relation))",
-          remedy: "write del-port \(port.bridge) \(name)")
-      }
+      if port.bridge != wanted.name { throw isElsewhere(port, wanted, name, model) }
     }
     model.deletePort(port)
     return .none
   }
 
+  private func isElsewhere(
+    _ port: BridgeModel.Port, _ wanted: BridgeModel.Bridge, _ name: String, _ model: BridgeModel
+  ) -> CommandFault {
+    let cause = "bridge \(wanted.name) does not have a port \(name)"
+    let isChild = model.bridges[port.bridge]?.parent == wanted.name
+    let relation =
+      isChild
+      ? "although its child bridge \(port.bridge) does"
+      : wanted.parent == port.bridge ? "although its parent bridge \(port.bridge) does" : "it is on \(port.bridge)"
+    return CommandFault(
+      "\(cause) (\(relation))", remedy: "write del-port \(port.bridge) \(name)",
+      reference: isChild ? nil : cause)
+  }
+
   private func find(_ name: String, _ model: BridgeModel) throws(CommandFault) -> BridgeModel.Port? {
-    if let port = model.ports[name] { return port }
-    if withIface, let interface = model.interfaces[name], let port = model.ports[interface.port] { return port }
+    if model.bridges[name] != nil {
+      if ifExists { return nil }
+      throw CommandFault(
+        "cannot delete port \(name) because it is the local port for bridge \(name)",
+        remedy: "delete the entire bridge: del-br \(name)",
+        reference: "cannot delete port \(name) because it is the local port for bridge \(name) (deleting this port "
+          + "requires deleting the entire bridge)")
+    }
+    if let port = model.findPort(name) { return port }
+    if withIface, let interface = model.findInterface(name) { return model.ports[interface.port] }
     if ifExists { return nil }
-    return withIface ? model.ports[try model.interface(name).port] : try model.port(name)
+    guard withIface else { return try model.port(name) }
+    throw CommandFault(
+      "no port or interface named \(name)",
+      remedy: Suggestion.remedy(
+        for: name, among: Array(model.ports.keys) + model.interfaces.keys, listedAs: "ports and interfaces"))
   }
 }
 
@@ -107,6 +142,8 @@ struct ListPortsCommand: Verb {
     commandName: "list-ports", abstract: "Print the names of a bridge's ports, one a line.")
 
   @Argument(completion: NameCompletion.bridge) var bridge: String
+
+  var mayWrite: Bool { false }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let model = workspace.bridges
@@ -120,32 +157,9 @@ struct PortToBridgeCommand: Verb {
 
   @Argument(completion: NameCompletion.port) var port: String
 
+  var mayWrite: Bool { false }
+
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     .line(try workspace.bridges.port(port).bridge)
-  }
-}
-
-struct ListInterfacesCommand: Verb {
-  static let configuration = CommandConfiguration(
-    commandName: "list-ifaces", abstract: "Print the names of a bridge's interfaces, one a line.")
-
-  @Argument(completion: NameCompletion.bridge) var bridge: String
-
-  func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let model = workspace.bridges
-    let ports = Set(model.portNames(of: try model.bridge(bridge)))
-    return .names(model.interfaces.values.filter { ports.contains($0.port) }.map(\.name).sorted(by: Atom.precedes))
-  }
-}
-
-struct InterfaceToBridgeCommand: Verb {
-  static let configuration = CommandConfiguration(
-    commandName: "iface-to-br", abstract: "Print the name of the bridge that has the interface.")
-
-  @Argument(completion: NameCompletion.interface) var interface: String
-
-  func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let model = workspace.bridges
-    return .line(try model.port(model.interface(interface).port).bridge)
   }
 }

@@ -25,10 +25,11 @@ struct ListCommand: Verb {
   @Argument(completion: NameCompletion.table) var table: String
   @Argument var records: [String] = []
 
+  var mayWrite: Bool { false }
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    _ = try vsctl.columns(columns, of: table)
-    return .table(table)
+    let chosen = try vsctl.columns(columns, of: table)
+    return .table(table, columns: columns == nil ? nil : chosen.map(\.name).filter { $0 != "_uuid" })
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
@@ -56,21 +57,21 @@ struct FindCommand: Verb {
   @Argument(completion: NameCompletion.table) var table: String
   @Argument(help: ArgumentHelp(valueName: "column[:key]=value")) var conditions: [String] = []
 
+  var mayWrite: Bool { false }
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    _ = try vsctl.columns(columns, of: table)
-    for condition in conditions { _ = try ColumnArgument.condition(condition, in: table) }
-    return .table(table)
+    var read = try vsctl.columns(columns, of: table).map(\.name)
+    for condition in conditions { read.append(try ColumnArgument.column(of: condition, in: table).name) }
+    return .table(table, columns: columns == nil ? nil : read.filter { $0 != "_uuid" })
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let table = try workspace.schema.table(matching: table)
     let columns = try vsctl.columns(columns, of: table)
     var rows = workspace.rows(table.name)
-    for text in conditions {
+    // As ovs-vsctl: what there is no row for is not looked at.
+    for text in conditions where !rows.isEmpty {
       let condition = try ColumnArgument.condition(text, in: table)
-      // Checked even if there is no row to check it on.
-      _ = try condition.isSatisfied(by: Row(table, uuid: .zero), symbols: &workspace.symbols)
       var satisfying: [Row] = []
       for row in rows where try condition.isSatisfied(by: row, symbols: &workspace.symbols) { satisfying.append(row) }
       rows = satisfying
@@ -89,13 +90,18 @@ struct GetCommand: Verb {
   @Argument var record: String
   @Argument(help: ArgumentHelp(valueName: "column[:key]")) var columns: [String] = []
 
+  var mayWrite: Bool { false }
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    for column in columns { _ = try ColumnArgument.path(column, in: table) }
-    return .table(table)
+    var read: [String] = []
+    for column in columns { read.append(try ColumnArgument.column(of: column, in: table).name) }
+    return .table(table, columns: read.filter { $0 != "_uuid" })
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
+    if ifExists && id != nil {
+      throw CommandFault("--if-exists and --id may not be specified together", remedy: "leave out one of them")
+    }
     let table = try workspace.schema.table(matching: table)
     guard let row = ifExists ? try workspace.findRecord(record, in: table) : try workspace.record(record, in: table)
     else { return CommandOutput(json: .null) }
@@ -121,4 +127,43 @@ struct GetCommand: Verb {
     }
     return CommandOutput(body: .text(lines.map { $0 + "\n" }.joined()), json: .object(members))
   }
+}
+
+struct WaitUntilCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "wait-until", abstract: "Wait until a row exists and satisfies all conditions.",
+    discussion: "For example: vsctl --timeout=10 wait-until interface p1 'ofport!=[]' -- get interface p1 ofport")
+
+  @Argument(completion: NameCompletion.table) var table: String
+  @Argument var record: String
+  @Argument(help: ArgumentHelp(valueName: "column[:key]=value")) var conditions: [String] = []
+
+  var mayWrite: Bool { false }
+  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
+    let table = try schema.table(matching: table)
+    var read: [String] = []
+    for condition in conditions { read.append(try ColumnArgument.column(of: condition, in: table).name) }
+    return .table(table, columns: read.filter { $0 != "_uuid" })
+  }
+
+  func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
+    let table = try workspace.schema.table(matching: table)
+    guard let row = try workspace.findRecord(record, in: table) else { return .waiting }
+    for text in conditions {
+      let condition = try ColumnArgument.condition(text, in: table)
+      guard try condition.isSatisfied(by: row, symbols: &workspace.symbols) else { return .waiting }
+    }
+    return .none
+  }
+}
+
+struct CommentCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "comment", abstract: "Do nothing; the database's log has the whole command line.")
+
+  @Argument var words: [String] = []
+
+  var mayWrite: Bool { false }
+  func needs(_ schema: DatabaseSchema) -> Needs { .root }
+  func run(on workspace: Workspace) -> CommandOutput { .none }
 }

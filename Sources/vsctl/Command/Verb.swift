@@ -25,20 +25,52 @@ struct Needs: Equatable {
     for (table, columns) in other.tables { add(table, columns.map { Array($0) }) }
   }
 
-  /// What bridges, ports and interfaces are known by.
+  /// What every command line reads.
+  static let root = Needs("Open_vSwitch", ["cur_cfg"])
+
+  /// What bridges and ports are known by.
   static let bridges: Needs = {
-    var needs = Needs("Open_vSwitch", ["bridges", "next_cfg", "cur_cfg", "iface_types"])
-    needs.add("Bridge", ["name", "ports", "external_ids", "fail_mode", "controller"])
-    needs.add("Port", ["name", "interfaces", "tag", "fake_bridge", "external_ids"])
-    needs.add("Interface", ["name", "type", "ofport", "error"])
+    var needs = Needs("Open_vSwitch", ["bridges"])
+    needs.add("Bridge", ["name", "ports"])
+    needs.add("Port", ["name", "tag", "fake_bridge"])
     return needs
   }()
 
-  /// A whole table, and what its rows may be called by.
-  static func table(_ table: TableSchema) -> Needs {
-    var needs = Needs(table.name, nil)
+  /// What bridges, ports and interfaces are known by.
+  static let interfaces: Needs = {
+    var needs = bridges
+    needs.add("Port", ["interfaces"])
+    needs.add("Interface", ["name"])
+    return needs
+  }()
+
+  /// The same, and what the switch says of interfaces that are added or changed.
+  static let newInterfaces: Needs = {
+    var needs = interfaces
+    needs.add("Interface", ["ofport", "error"])
+    return needs
+  }()
+
+  /// Columns of a table (all if nil), and what its rows may be called by.
+  static func table(_ table: TableSchema, columns: [String]?) -> Needs {
+    var needs = Needs(table.name, columns)
     for name in Workspace.recordNames(of: table.name) {
-      if case .holder(let holders, let column) = name { needs.add(holders, ["name", column]) }
+      switch name {
+      case .column(let column): needs.add(table.name, [column])
+      case .holder(let holders, let holderName, let column):
+        needs.add(holders, [holderName, column].compactMap(\.self))
+      case .only: break
+      }
+    }
+    return needs
+  }
+
+  /// As `table`, for a command that writes these columns.
+  static func written(_ table: TableSchema, columns: [String]) -> Needs {
+    var needs = Needs.table(table, columns: columns)
+    if table.name == "Interface" {
+      needs.add("Interface", ["name", "ofport", "error"])
+      if columns.contains("type") { needs.add("Open_vSwitch", ["iface_types"]) }
     }
     return needs
   }
@@ -55,10 +87,13 @@ struct CommandOutput {
   var body = Body.nothing
   /// For `--json`; nil prints nothing.
   var json: JSONValue?
-  /// Other than 0: the line ends here, nothing is changed.
+  /// Other than 0: the line ends here, nothing is printed or changed.
   var exitCode: Int32 = 0
+  /// The line is to be run again when the database has changed.
+  var waits = false
 
   static let none = CommandOutput()
+  static let waiting = CommandOutput(waits: true)
 
   /// Names, one a line.
   static func names(_ names: [String]) -> CommandOutput {
@@ -73,14 +108,22 @@ struct CommandOutput {
 
 /// A command on the database.
 protocol Verb: ParsableCommand {
-  /// What it reads, beyond `Needs.bridges`.
+  /// May change the database.
+  var mayWrite: Bool { get }
+  /// What it reads.
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs
   /// Runs on the workspace; commands before it on the line have.
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput
 }
 
 extension Verb {
-  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs { Needs() }
+  var mayWrite: Bool { true }
+  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs { .bridges }
+}
+
+/// A command that asks nobody.
+protocol StandaloneVerb: ParsableCommand {
+  func output() throws(CommandFault) -> CommandOutput
 }
 
 /// A command on the running switch: one call on its control socket.

@@ -3,7 +3,9 @@
 import ArgumentParser
 
 enum VerbTable {
-  static let overview: [any ParsableCommand.Type] = [ShowCommand.self, StatusCommand.self, InitializeCommand.self]
+  static let overview: [any ParsableCommand.Type] = [
+    ShowCommand.self, StatusCommand.self, InitializeCommand.self, EmergencyResetCommand.self, SchemaCommand.self,
+  ]
   static let bridges: [any ParsableCommand.Type] = [
     AddBridgeCommand.self, DeleteBridgeCommand.self, ListBridgesCommand.self, BridgeExistsCommand.self,
     BridgeToVLANCommand.self, BridgeToParentCommand.self, BridgeSetExternalIDCommand.self,
@@ -11,20 +13,28 @@ enum VerbTable {
   ]
   static let ports: [any ParsableCommand.Type] = [
     AddPortCommand.self, DeletePortCommand.self, ListPortsCommand.self, PortToBridgeCommand.self,
+    AddBondCommand.self, AddBondInterfaceCommand.self, DeleteBondInterfaceCommand.self,
     ListInterfacesCommand.self, InterfaceToBridgeCommand.self,
   ]
   static let database: [any ParsableCommand.Type] = [
     ListCommand.self, FindCommand.self, GetCommand.self, SetCommand.self, AddCommand.self, RemoveCommand.self,
-    ClearCommand.self, CreateCommand.self, DestroyCommand.self,
+    ClearCommand.self, CreateCommand.self, DestroyCommand.self, WaitUntilCommand.self, CommentCommand.self,
   ]
   static let controllers: [any ParsableCommand.Type] = [
     GetControllerCommand.self, SetControllerCommand.self, DeleteControllerCommand.self, GetFailModeCommand.self,
-    SetFailModeCommand.self, DeleteFailModeCommand.self,
+    SetFailModeCommand.self, DeleteFailModeCommand.self, GetManagerCommand.self, SetManagerCommand.self,
+    DeleteManagerCommand.self, GetSSLCommand.self, SetSSLCommand.self, DeleteSSLCommand.self,
   ]
+  static let datapath: [any ParsableCommand.Type] = [
+    AddZonePolicyCommand.self, DeleteZonePolicyCommand.self, ListZonePoliciesCommand.self,
+    ListCapabilitiesCommand.self, AddAutoAttachCommand.self, DeleteAutoAttachCommand.self, GetAutoAttachCommand.self,
+  ]
+  /// For those who build the switch, not for those who use it.
+  static let hidden: [any ParsableCommand.Type] = [DocumentCommand.self]
   static let runtime: [any ParsableCommand.Type] = [FDBGroup.self, PortGroup.self, DropsCommand.self]
 
   static var all: [any ParsableCommand.Type] {
-    overview + bridges + ports + database + controllers + runtime
+    overview + bridges + ports + database + controllers + datapath + runtime + hidden
   }
 
   /// Every verb by what is written on the command line.

@@ -21,8 +21,9 @@ struct SetCommand: Verb {
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    for setting in settings { try Self.check(setting, in: table) }
-    return .table(table)
+    var written: [String] = []
+    for setting in settings { written.append(try ColumnArgument.column(of: setting, in: table).name) }
+    return .written(table, columns: written)
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
@@ -52,16 +53,15 @@ struct SetCommand: Verb {
       }
       return (column, .whole(try DatumParser.datum(assignment.value, column.type, symbols: &symbols)))
     } catch {
-      throw CommandFault("\(setting): \(error.cause)", remedy: error.remedy, exitCode: error.exitCode)
+      throw CommandFault(
+        "\(setting): \(error.cause)", remedy: error.remedy, reference: error.reference ?? error.cause)
     }
   }
 
-  /// Finds what is wrong with a setting before anyone is asked.
-  static func check(
-    _ setting: String, in table: TableSchema, allowingReadOnly: Bool = false
-  ) throws(CommandFault) {
+  /// Finds what is wrong with a setting before anything is changed.
+  static func check(_ setting: String, in table: TableSchema) throws(CommandFault) {
     var symbols = SymbolTable()
-    _ = try parse(setting, in: table, allowingReadOnly, &symbols)
+    _ = try parse(setting, in: table, false, &symbols)
   }
 
   /// Does one `column[:key]=value`. The caller says if bridges may have changed by it.
@@ -88,8 +88,7 @@ struct AddCommand: Verb {
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    _ = try table.writableColumn(matching: column)
-    return .table(table)
+    return .written(table, columns: [try table.column(matching: column).name])
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
@@ -106,11 +105,21 @@ struct AddCommand: Verb {
       throw CommandFault(
         "\"add\" operation would put \(count) values in column \(column.name) of table \(table.name) but the maximum "
           + "number is \(column.type.countMaximum)",
-        remedy: "replace what is there: set \(table.name) \(record) \(column.name)=…")
+        remedy: "replace what is there: set \(table.name) \(record) \(column.name)=…",
+        reference: Self.refusal(count, column.type))
     }
     for datum in all { workspace.merge(table.name, row.uuid, column.name, adding: datum) }
     workspace.noteChange(of: column.name, in: table.name)
     return .none
+  }
+
+  /// ovs-vsctl leaves it to the server to refuse.
+  private static func refusal(_ count: Int, _ type: ColumnType) -> String {
+    let error: JSONValue = [
+      "error": "constraint violation",
+      "details": .string("Attempted to store \(count) elements in \(type.english)."),
+    ]
+    return "transaction error: \(error.serialized())"
   }
 }
 
@@ -126,8 +135,7 @@ struct RemoveCommand: Verb {
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    _ = try table.writableColumn(matching: column)
-    return .table(table)
+    return .written(table, columns: [try table.column(matching: column).name])
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
@@ -179,8 +187,9 @@ struct ClearCommand: Verb {
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    for column in columns { _ = try table.writableColumn(matching: column) }
-    return .table(table)
+    var written: [String] = []
+    for column in columns { written.append(try table.column(matching: column).name) }
+    return .written(table, columns: written)
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
@@ -205,20 +214,31 @@ struct CreateCommand: Verb {
     commandName: "create", abstract: "Make a row and print its UUID.",
     discussion: "Rows of most tables live only while another row refers to them: name the row with --id.")
 
-  @Option(help: ArgumentHelp("Name the row for other commands of the line.", valueName: "@name")) var id: String?
+  @Option(
+    help: ArgumentHelp("Name the row for other commands of the line, or choose its UUID.", valueName: "@name|uuid"))
+  var id: String?
   @Argument(completion: NameCompletion.table) var table: String
   @Argument(help: ArgumentHelp(valueName: "column[:key]=value")) var settings: [String]
 
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     let table = try schema.table(matching: table)
-    for setting in settings { try SetCommand.check(setting, in: table, allowingReadOnly: true) }
-    return .table(table)
+    var written: [String] = []
+    for setting in settings { written.append(try ColumnArgument.column(of: setting, in: table).name) }
+    return .written(table, columns: written)
   }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let table = try workspace.schema.table(matching: table)
     var wanted: RowUUID?
-    if let id { wanted = try workspace.symbols.define(id) }
+    if let chosen = id.flatMap({ RowUUID($0) }) {
+      wanted = chosen
+      workspace.chosenUUIDs.insert(chosen)
+    } else if let id {
+      wanted = try workspace.symbols.define(id, isRoot: table.isRoot)
+    } else if !table.isRoot {
+      workspace.warn(
+        "db_ctl_base", "applying \"create\" command to table \(table.name) without --id option will have no effect")
+    }
     let uuid = workspace.insert(table, uuid: wanted)
     for setting in settings { try SetCommand.apply(setting, to: uuid, in: table, allowingReadOnly: true, workspace) }
     workspace.noteChange(of: nil, in: table.name)
@@ -235,7 +255,9 @@ struct DestroyCommand: Verb {
   @Argument(completion: NameCompletion.table) var table: String
   @Argument var records: [String] = []
 
-  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs { .table(try schema.table(matching: table)) }
+  func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
+    .table(try schema.table(matching: table), columns: [])
+  }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let table = try workspace.schema.table(matching: table)

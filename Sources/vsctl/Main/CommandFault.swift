@@ -7,17 +7,25 @@ struct CommandFault: Error, Equatable, CustomStringConvertible {
   var cause: String
   /// What the user can do, as an imperative; nil where the cause says it.
   var remedy: String?
+  /// What ovs-vsctl says, where that is not the cause.
+  var reference: String?
   /// The process's exit status: 1, or 2 where the daemon refused a request on its control socket.
   var exitCode: Int32
 
-  init(_ cause: String, remedy: String? = nil, exitCode: Int32 = 1) {
+  init(_ cause: String, remedy: String? = nil, reference: String? = nil, exitCode: Int32 = 1) {
     self.cause = cause
     self.remedy = remedy
+    self.reference = reference
     self.exitCode = exitCode
   }
 
   /// One line.
   var description: String { TextSafety.oneLine(remedy.map { "\(cause): \($0)" } ?? cause) }
+
+  /// One line in a program's own words.
+  func text(as style: Program.Style) -> String {
+    style == .vsctl ? description : TextSafety.oneLine(reference ?? cause)
+  }
 }
 
 /// Text of others on its way to a terminal.

@@ -23,7 +23,9 @@ struct GlobalOptions: ParsableArguments {
       valueName: "dir"), completion: .directory)
   var runDir: String?
 
-  @Option(name: .long, help: ArgumentHelp("Another database: unix:PATH or tcp:HOST:PORT.", valueName: "endpoint"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Another database: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT.", valueName: "endpoint"))
   var db: String?
 
   @Option(
@@ -57,6 +59,37 @@ struct GlobalOptions: ParsableArguments {
   @Flag(name: .long, help: "Same as --format=list --data=bare --no-headings.")
   var bare = false
 
+  @Flag(name: .long, help: "Print JSON over several lines, indented.")
+  var pretty = false
+
+  @Option(name: .long, help: ArgumentHelp("Cut cells of tables to so many characters.", valueName: "n"))
+  var maxColumnWidth: Int = 0
+
+  @Flag(name: .long, help: "Keep trying to connect.")
+  var retry = false
+
+  @Option(
+    name: [.customShort("p", allowingJoined: true), .long],
+    help: ArgumentHelp("Private key for ssl: (PEM).", valueName: "file"), completion: .file())
+  var privateKey: String?
+
+  @Option(
+    name: [.customShort("c", allowingJoined: true), .long],
+    help: ArgumentHelp("Certificate of the private key (PEM).", valueName: "file"), completion: .file())
+  var certificate: String?
+
+  @Option(
+    name: [.customShort("C", allowingJoined: true), .long],
+    help: ArgumentHelp("Certificate of the authority that vouches for the server (PEM), or none.", valueName: "file"),
+    completion: .file())
+  var caCert: String?
+
+  @Option(name: .long, help: .hidden)
+  var bootstrapCaCert: String?
+
+  @Option(name: .long, help: .hidden)
+  var peerCaCert: String?
+
   func validate() throws {
     if timeout < 0 {
       throw ValidationError("value \(timeout) on -t or --timeout is invalid: give seconds, 0 for no limit")
@@ -64,19 +97,22 @@ struct GlobalOptions: ParsableArguments {
   }
 
   /// The run directory asked for.
-  var runDirectory: String { runDir ?? Self.environment("VSWITCH_RUNDIR") ?? "/run/vswitch" }
+  var runDirectory: String { runDir ?? Program.vsctl.defaultRunDirectory }
 
-  /// Where the database is.
-  func endpoint() throws(CommandFault) -> Endpoint {
-    guard let db else { return .unix(path: runDirectory + "/db.sock") }
-    if let endpoint = Endpoint(db) { return endpoint }
-    throw CommandFault("--db=\(db) is no address of a database", remedy: "give unix:PATH or tcp:HOST:PORT")
+  /// Where the database may be; of several the first that answers.
+  func endpoints() throws(CommandFault) -> [Endpoint] {
+    guard let db else { return [.unix(path: runDirectory + "/db.sock")] }
+    let endpoints = db.split(separator: ",").map { Endpoint(String($0)) }
+    if !endpoints.isEmpty, !endpoints.contains(nil) { return endpoints.compactMap(\.self) }
+    throw CommandFault(
+      "--db=\(db) is no address of a database", remedy: "give unix:PATH or tcp:HOST:PORT",
+      reference: "\(db): database connection failed (Address family not supported by protocol)")
   }
 
   var output: OutputOptions {
     OutputOptions(
       json: json, layout: bare ? .list : format, cells: bare ? .bare : data, headings: !noHeadings && !bare,
-      oneLine: oneline)
+      oneLine: oneline, pretty: pretty, columnWidth: maxColumnWidth)
   }
 
   static func environment(_ name: String) -> String? {

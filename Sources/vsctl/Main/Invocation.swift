@@ -1,5 +1,6 @@
-// The grammar of the command line as a whole, that of ovs-vsctl: global options, then commands set apart by "--", each
-// one `[options] verb arguments`. ArgumentParser parses the global options and each command; this splits them. Pure.
+// The grammar of the command line as a whole, that of ovs-vsctl with more freedom: global options may stand anywhere,
+// a command's options after its verb, too. Commands are set apart by "--", each one `[options] verb arguments`.
+// ArgumentParser parses the global options and each command; this splits them. Pure.
 
 /// One command of the line.
 struct CommandWords: Equatable {
@@ -12,7 +13,11 @@ struct CommandWords: Equatable {
 
 struct Invocation: Equatable {
   /// What ArgumentParser answers by itself: help, version, completion script.
-  struct Question: Equatable { var words: [String] }
+  struct Question: Equatable {
+    var words: [String]
+    /// What to print; nil: ArgumentParser's answer to the words.
+    var answer: String?
+  }
 
   var globalOptions: [String] = []
   var commands: [CommandWords] = []
@@ -22,12 +27,19 @@ struct Invocation: Equatable {
   static let globalNames: [String: Bool] = [
     "--run-dir": true, "--db": true, "--timeout": true, "-t": true, "--no-wait": false, "--dry-run": false,
     "--oneline": false, "--json": false, "--format": true, "-f": true, "--data": true, "-d": true,
-    "--no-headings": false, "--bare": false,
+    "--no-headings": false, "--bare": false, "--retry": false, "--pretty": false, "--max-column-width": true,
+    "--private-key": true, "-p": true, "--certificate": true, "-c": true, "--ca-cert": true, "-C": true,
+    "--bootstrap-ca-cert": true, "--peer-ca-cert": true,
   ]
+  /// Options of ovs-vsctl about logs and the choice of servers: accepted, without effect.
+  static let ignoredNames: [String: GlobalOptionSyntax.Value] = Dictionary(
+    GlobalOptionSyntax.all.filter { !$0.isEffective }.flatMap { option in
+      [("--" + option.name, option.value)] + (option.short.map { [("-\($0)", option.value)] } ?? [])
+    }, uniquingKeysWith: { first, _ in first })
   /// Options of single commands; true for those that take a value.
   static let commandNames: [String: Bool] = [
     "--may-exist": false, "--if-exists": false, "--columns": true, "--id": true, "--all": false, "--real": false,
-    "--fake": false, "--with-iface": false,
+    "--fake": false, "--with-iface": false, "--fake-iface": false, "--bootstrap": false, "--inactivity-probe": true,
   ]
   static let questions: Set<String> = [
     "--help", "-h", "--version", "-V", "--generate-completion-script", "--experimental-dump-help", "--help-hidden",
@@ -35,7 +47,9 @@ struct Invocation: Equatable {
   /// Verbs of two words.
   static let groups: Set<String> = ["fdb", "port"]
   /// Verbs whose arguments may be any text, so that nothing among them is an option.
-  static let literalVerbs: Set<String> = ["br-set-external-id", "comment"]
+  static let literalVerbs: Set<String> = ["br-set-external-id", "comment", "help"]
+
+  init() {}
 
   /// Splits the words after the program's name.
   init(_ words: [String]) throws(CommandFault) {
@@ -92,6 +106,10 @@ struct Invocation: Equatable {
     _ word: String, _ segment: [String], _ index: inout Int, _ command: inout CommandWords
   ) throws(CommandFault) -> Bool {
     let name = Self.name(of: word)
+    if let value = Self.ignoredNames[name] {
+      if value == .required && word == name { index = min(index + 1, segment.count) }
+      return true
+    }
     guard let takesValue = Self.globalNames[name] ?? Self.commandNames[name] else {
       // After the verb it is an argument, whatever it looks like.
       guard command.verb.isEmpty else { return false }
@@ -115,6 +133,7 @@ struct Invocation: Equatable {
   /// `--timeout` of `--timeout=5`, `-t` of `-t5`.
   private static func name(of word: String) -> String {
     if word.hasPrefix("--") { return String(word.prefix { $0 != "=" }) }
-    return word.hasPrefix("-") && globalNames[String(word.prefix(2))] == true ? String(word.prefix(2)) : word
+    let short = String(word.prefix(2))
+    return word.hasPrefix("-") && (globalNames[short] == true || ignoredNames[short] != nil) ? short : word
   }
 }

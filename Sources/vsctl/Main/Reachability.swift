@@ -12,7 +12,9 @@ enum Reachability {
 
   static func checkSocket(_ path: String, _ options: GlobalOptions) throws(CommandFault) {
     guard path.utf8.count <= 107 else {
-      throw CommandFault("the socket path \(path) is too long", remedy: "choose a run directory with a shorter name")
+      throw CommandFault(
+        "the socket path \(path) is too long", remedy: "choose a run directory with a shorter name",
+        reference: refused(path, ENAMETOOLONG))
     }
     try check(path, R_OK | W_OK, options)
   }
@@ -23,21 +25,29 @@ enum Reachability {
 
   private static func check(_ path: String, _ mode: Int32, _ options: GlobalOptions) throws(CommandFault) {
     guard unsafe access(path, mode) != 0 else { return }
+    let number = errno
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    switch errno {
+    switch number {
     case EACCES:
       throw CommandFault(
         "no permission to use \(path)",
-        remedy: "run vsctl as root, or as a user who may use it")
+        remedy: "run vsctl as root, or as a user who may use it", reference: refused(path, number))
     case ENOENT where unsafe access(directory.isEmpty ? "/" : directory, F_OK) != 0:
       throw CommandFault(
         "there is no directory \(directory), so no switch runs there",
-        remedy: "\(start(options)), or name its run directory with --run-dir")
+        remedy: "\(start(options)), or name its run directory with --run-dir", reference: refused(path, number))
     case ENOENT:
-      throw CommandFault("there is no \(path): vswitchd is not running there", remedy: start(options))
-    case let number:
-      throw CommandFault("\(path): \(message(number))", remedy: "name the daemon's run directory with --run-dir")
+      throw CommandFault(
+        "there is no \(path): vswitchd is not running there", remedy: start(options), reference: refused(path, number))
+    default:
+      throw CommandFault(
+        "\(path): \(message(number))", remedy: "name the daemon's run directory with --run-dir",
+        reference: refused(path, number))
     }
+  }
+
+  private static func refused(_ path: String, _ number: Int32) -> String {
+    "unix:\(path): database connection failed (\(message(number)))"
   }
 
   /// What the library says about a connection, with the remedy for a socket that nobody listens on.
@@ -45,10 +55,10 @@ enum Reachability {
     if let fault = error as? CommandFault { return fault }
     let text = "\(error)"
     if text.lowercased().contains("refused") {
-      return CommandFault("nobody answers on \(endpoint)", remedy: start(options))
+      return CommandFault("nobody answers on \(endpoint)", remedy: start(options), reference: text)
     }
     if let error = error as? OVSDBError { return CommandFault("database error: \(error)") }
-    return CommandFault("\(endpoint): \(text)")
+    return CommandFault("\(endpoint): \(text)", reference: text)
   }
 
   static func start(_ options: GlobalOptions) -> String {

@@ -73,14 +73,22 @@ final class BridgeModel {
       "no bridge named \(name)", remedy: Suggestion.remedy(for: name, among: bridges.keys, listedAs: "bridges"))
   }
 
+  /// Not a bridge's own.
+  func findPort(_ name: String) -> Port? { ports[name].flatMap { $0.bridge == name ? nil : $0 } }
+
   func port(_ name: String) throws(CommandFault) -> Port {
-    if let port = ports[name] { return port }
+    if let port = findPort(name) { return port }
     throw CommandFault(
       "no port named \(name)", remedy: Suggestion.remedy(for: name, among: ports.keys, listedAs: "ports"))
   }
 
+  /// Not a bridge's own.
+  func findInterface(_ name: String) -> Interface? {
+    interfaces[name].flatMap { ports[$0.port]?.bridge == name ? nil : $0 }
+  }
+
   func interface(_ name: String) throws(CommandFault) -> Interface {
-    if let interface = interfaces[name], !isLocal(interface.port) { return interface }
+    if let interface = findInterface(name) { return interface }
     throw CommandFault(
       "no interface named \(name)",
       remedy: Suggestion.remedy(
@@ -101,20 +109,35 @@ final class BridgeModel {
 
   /// Checks that a new bridge or port can have this name.
   /// - Parameter what: "bridge named br0".
-  func checkUnused(_ name: String, for what: String) throws(CommandFault) {
+  func checkUnused(_ name: String, for what: String, article: String = "a") throws(CommandFault) {
+    let what = "\(article) \(what)"
     let remedy = "choose another name, or give --may-exist if it may be there already"
     if bridges[name] != nil {
-      throw CommandFault("cannot create a \(what) because a bridge named \(name) already exists", remedy: remedy)
+      throw CommandFault("cannot create \(what) because a bridge named \(name) already exists", remedy: remedy)
     }
     if let port = ports[name] {
       throw CommandFault(
-        "cannot create a \(what) because a port named \(name) already exists on bridge \(port.bridge)", remedy: remedy)
+        "cannot create \(what) because a port named \(name) already exists on bridge \(port.bridge)", remedy: remedy)
     }
     if let interface = interfaces[name] {
       throw CommandFault(
-        "cannot create a \(what) because an interface named \(name) already exists on bridge "
+        "cannot create \(what) because an interface named \(name) already exists on bridge "
           + (ports[interface.port]?.bridge ?? ""), remedy: remedy)
     }
+  }
+
+  /// The bridge, which must stand for itself.
+  func realBridge(_ name: String) throws(CommandFault) -> Bridge {
+    let bridge = try bridge(name)
+    guard let parent = bridge.parent else { return bridge }
+    throw CommandFault(
+      "\(name) is a fake bridge", remedy: "it has what its parent has: name \(parent) instead")
+  }
+
+  /// The interfaces of a port, in order of their names.
+  func interfaceNames(of port: Port) -> [String] {
+    (workspace.row("Port", port.uuid)?["interfaces"].uuids ?? []).compactMap { workspace.row("Interface", $0)?.name }
+      .sorted(by: Atom.precedes)
   }
 
   // MARK: Changes, in the workspace and here
@@ -155,6 +178,20 @@ final class BridgeModel {
     return workspace.row("Port", uuid)
   }
 
+  func addInterface(_ name: String, to port: Port) {
+    guard let table = workspace.table("Interface") else { return }
+    let uuid = workspace.insert(table, columns: ["name": .string(name)])
+    workspace.merge("Port", port.uuid, "interfaces", adding: Datum(.uuid(uuid)))
+    interfaces[name] = Interface(name: name, uuid: uuid, port: port.name)
+  }
+
+  func deleteInterface(_ interface: Interface) {
+    guard let port = ports[interface.port] else { return }
+    workspace.remove("Port", port.uuid, "interfaces") { atom, _ in atom.uuid == interface.uuid }
+    workspace.delete("Interface", interface.uuid)
+    interfaces[interface.name] = nil
+  }
+
   func deletePort(_ port: Port) {
     guard let bridge = bridges[port.bridge] else { return }
     workspace.remove("Bridge", bridge.uuid, "ports") { atom, _ in atom.uuid == port.uuid }
@@ -179,6 +216,9 @@ final class BridgeModel {
     }
     bridges[bridge.name] = nil
     if bridge.parent == nil {
+      for set in workspace.rows("Flow_Sample_Collector_Set") where set["bridge"].uuid == bridge.uuid {
+        workspace.delete("Flow_Sample_Collector_Set", set.uuid)
+      }
       workspace.remove("Open_vSwitch", workspace.root, "bridges") { atom, _ in atom.uuid == bridge.uuid }
       workspace.delete("Bridge", bridge.uuid)
     }

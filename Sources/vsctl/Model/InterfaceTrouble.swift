@@ -13,6 +13,13 @@ enum InterfaceTrouble {
     return remedy(cause, row).map { "\(line): \($0)" } ?? line
   }
 
+  /// ovs-vsctl's line for an interface that it added; nil if that works.
+  static func referenceReport(_ row: Row) -> String? {
+    guard row["ofport"].integer ?? -1 == -1 else { return nil }
+    let error = row["error"].string ?? "(null)"
+    return "Error detected while setting up '\(row.name)': \(error).  See ovs-vswitchd log for details."
+  }
+
   /// What to do; nil where the switch's own message goes on to say it.
   private static func remedy(_ error: String, _ row: Row) -> String? {
     let known: [(String, String)] = [

@@ -7,22 +7,26 @@ extension Workspace {
   /// How rows of a table are called besides their UUIDs.
   enum RecordName {
     case column(String)
-    /// The name of the row of another table whose column names this row.
-    case holder(table: String, column: String)
+    /// The name of the row of another table whose column names this row; "." for the only row where that has none.
+    case holder(table: String, name: String?, column: String)
+    /// "." for the only row.
     case only
   }
 
   static func recordNames(of table: String) -> [RecordName] {
     switch table {
-    case "Open_vSwitch", "SSL": [.only]
+    case "Open_vSwitch", "Datapath": [.only]
+    case "SSL": [.holder(table: "Open_vSwitch", name: nil, column: "ssl")]
     case "Manager": [.column("target")]
-    case "Controller": [.column("target"), .holder(table: "Bridge", column: "controller")]
-    case "NetFlow": [.holder(table: "Bridge", column: "netflow")]
-    case "sFlow": [.holder(table: "Bridge", column: "sflow")]
-    case "IPFIX": [.holder(table: "Bridge", column: "ipfix")]
-    case "AutoAttach": [.holder(table: "Bridge", column: "auto_attach")]
-    case "QoS": [.holder(table: "Port", column: "qos")]
-    default: [.column("name")]
+    case "Controller": [.holder(table: "Bridge", name: "name", column: "controller")]
+    case "NetFlow": [.holder(table: "Bridge", name: "name", column: "netflow")]
+    case "sFlow": [.holder(table: "Bridge", name: "name", column: "sflow")]
+    case "IPFIX": [.holder(table: "Bridge", name: "name", column: "ipfix")]
+    case "AutoAttach": [.holder(table: "Bridge", name: "name", column: "auto_attach")]
+    case "QoS": [.holder(table: "Port", name: "name", column: "qos")]
+    case "Flow_Sample_Collector_Set": [.column("id")]
+    case "Bridge", "Port", "Interface", "Mirror", "Flow_Table": [.column("name")]
+    default: []
     }
   }
 
@@ -39,34 +43,51 @@ extension Workspace {
 
   /// The row that a word means; nil if there is none.
   func findRecord(_ word: String, in table: TableSchema) throws(CommandFault) -> Row? {
-    if let uuid = RowUUID(word) { return row(table.name, uuid) }
-    if word.hasPrefix("@"), let symbol = symbols.symbols[word] { return row(table.name, symbol.uuid) }
-    // Bridges, ports and interfaces in use are at hand by name.
-    switch table.name {
-    case "Port": if let port = bridges.ports[word] { return row("Port", port.uuid) }
-    case "Interface": if let interface = bridges.interfaces[word] { return row("Interface", interface.uuid) }
-    default: break
-    }
+    if let uuid = RowUUID(word), let row = row(table.name, uuid) { return row }
+    if word.hasPrefix("@"), let symbol = symbols.symbols[word], let row = row(table.name, symbol.uuid) { return row }
     for name in Self.recordNames(of: table.name) {
-      let found = matches(word, name, in: table)
-      if found.count > 1 {
-        throw CommandFault("multiple rows in \(table.name) match \"\(word)\"", remedy: "name the row by its UUID")
-      }
-      if let row = found.first { return row }
+      if let row = try row(called: word, name, in: table) { return row }
     }
-    guard word.utf8.count >= 4, word.allSatisfy({ $0.isHexDigit || $0 == "-" }) else { return nil }
-    let found = unorderedRows(table.name).filter { $0.uuid.description.hasPrefix(word.lowercased()) }
-    return found.count == 1 ? found.first : nil
+    return try row(beginningWith: word, in: table)
   }
 
-  private func matches(_ word: String, _ name: RecordName, in table: TableSchema) -> [Row] {
+  private func row(
+    called word: String, _ name: RecordName, in table: TableSchema
+  ) throws(CommandFault) -> Row? {
     switch name {
-    case .only: return word == "." ? rows(table.name) : []
+    case .only: return word == "." ? only(of: unorderedRows(table.name)) : nil
     case .column(let column):
-      guard table.column(column) != nil else { return [] }
-      return unorderedRows(table.name).filter { $0[column].string == word }
-    case .holder(let holders, let column):
-      return rows(holders).filter { $0.name == word }.flatMap { $0[column].uuids }.compactMap { row(table.name, $0) }
+      let integer = table.column(column)?.type.key.type == .integer ? Int64(word) : nil
+      let found =
+        integer.map { number in unorderedRows(table.name).filter { $0[column].integer == number } }
+        ?? rows(table.name, where: column, is: word)
+      return try theOne(found, of: table, word)
+    case .holder(let holders, let name, let column):
+      let holder =
+        name == nil
+        ? (word == "." ? only(of: unorderedRows(holders)) : nil)
+        : try theOne(rows(holders, where: name ?? "", is: word), of: table, word)
+      return holder?[column].uuid.flatMap { row(table.name, $0) }
     }
+  }
+
+  private func only(of rows: some Collection<Row>) -> Row? { rows.count == 1 ? rows.first : nil }
+
+  private func theOne(_ found: [Row], of table: TableSchema, _ word: String) throws(CommandFault) -> Row? {
+    if found.count > 1 {
+      throw CommandFault("multiple rows in \(table.name) match \"\(word)\"", remedy: "name the row by its UUID")
+    }
+    return found.first
+  }
+
+  /// By the first digits of its UUID, at least four.
+  private func row(beginningWith word: String, in table: TableSchema) throws(CommandFault) -> Row? {
+    guard word.utf8.count >= 4, word.allSatisfy({ $0.isHexDigit || $0 == "-" }) else { return nil }
+    let found = unorderedRows(table.name).filter { $0.uuid.description.hasPrefix(word.lowercased()) }
+    guard found.count > 1 else { return found.first }
+    let sorted = found.sorted { $0.uuid < $1.uuid }
+    throw CommandFault(
+      "\(table.name) contains 2 or more rows whose UUIDs begin with \(word): at least \(sorted[0].uuid) and "
+        + "\(sorted[1].uuid)", remedy: "write more of the UUID")
   }
 }

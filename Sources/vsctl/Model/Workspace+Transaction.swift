@@ -41,7 +41,8 @@ extension Workspace {
     where schema.table(id.table)?.isRoot == true {
       changes.append(["op": "delete", "table": .string(id.table), "where": Self.match(.string(id.uuid.description))])
     }
-    guard !inserts.isEmpty || !changes.isEmpty || !hasRoot && !writes.isEmpty else { return nil }
+    // Any command makes the root row that is missing.
+    guard !inserts.isEmpty || !changes.isEmpty || !hasRoot else { return nil }
 
     if !hasRoot {
       waits.append(
@@ -69,10 +70,12 @@ extension Workspace {
         columns[column.name] = Self.json(row[column.name], made)
       }
     }
-    return [
+    var members: [String: JSONValue] = [
       "op": "insert", "table": .string(id.table), "row": .object(columns),
       "uuid-name": .string(Self.rowName(id.uuid)),
     ]
+    if chosenUUIDs.contains(id.uuid) { members["uuid"] = .string(id.uuid.description) }
+    return .object(members)
   }
 
   private func waitOperation(_ old: Row, _ columns: [String]) -> JSONValue {

@@ -21,10 +21,16 @@ final class Workspace {
   /// In the order of their making.
   private(set) var inserted: [RowID] = []
   private(set) var deleted: Set<RowID> = []
+  /// New rows whose UUIDs the user chose.
+  var chosenUUIDs: Set<RowUUID> = []
   /// The root row's UUID; it is inserted with the first change if the database has none.
   private(set) var root: RowUUID
   var symbols: SymbolTable
+  /// What is odd about the commands so far.
+  private(set) var warnings: [Warning] = []
   private var bridgeModel: BridgeModel?
+  /// Rows of tables by their names, for tables that were searched.
+  private var rowsByName: [String: [String: Set<RowUUID>]] = [:]
 
   init(_ snapshot: DatabaseSnapshot, symbols: SymbolTable = SymbolTable()) {
     schema = snapshot.schema
@@ -63,6 +69,19 @@ final class Workspace {
     }
   }
 
+  /// A table's rows with that content of a string column: by an index for names, which never change.
+  func rows(_ table: String, where column: String, is text: String) -> [Row] {
+    guard column == "name" else { return load(table).values.filter { $0[column].string == text } }
+    if rowsByName[table] == nil {
+      var index: [String: Set<RowUUID>] = [:]
+      for row in load(table).values { index[row.name, default: []].insert(row.uuid) }
+      rowsByName[table] = index
+    }
+    return (rowsByName[table]?[text] ?? []).compactMap { row(table, $0) }
+  }
+
+  func warn(_ module: String, _ text: String) { warnings.append(Warning(module: module, text: text)) }
+
   /// The bridges as built from the rows; kept until a command changes the rows by other ways.
   var bridges: BridgeModel {
     if let bridgeModel { return bridgeModel }
@@ -85,7 +104,9 @@ final class Workspace {
     let uuid = uuid ?? symbols.makeUUID()
     let id = RowID(table: table.name, uuid: uuid)
     _ = load(table.name)
-    rowsByTable[table.name, default: [:]][uuid] = Row(table, uuid: uuid, columns: columns)
+    let row = Row(table, uuid: uuid, columns: columns)
+    rowsByTable[table.name, default: [:]][uuid] = row
+    if rowsByName[table.name] != nil { rowsByName[table.name]?[row.name, default: []].insert(uuid) }
     inserted.append(id)
     deleted.remove(id)
     return uuid
@@ -93,7 +114,7 @@ final class Workspace {
 
   func delete(_ table: String, _ uuid: RowUUID) {
     let id = RowID(table: table, uuid: uuid)
-    _ = load(table)
+    if let row = load(table)[uuid] { rowsByName[table]?[row.name]?.remove(uuid) }
     rowsByTable[table]?[uuid] = nil
     writes[id] = nil
     if let index = inserted.firstIndex(of: id) { inserted.remove(at: index) } else { deleted.insert(id) }
@@ -129,19 +150,16 @@ final class Workspace {
 
   private func write(_ table: String, _ uuid: RowUUID, _ column: String, _ datum: Datum, _ write: Write) {
     guard var row = row(table, uuid) else { return }
+    if column == "name" { rowsByName[table] = nil }
     row[column] = datum
     rowsByTable[table]?[uuid] = row
     let id = RowID(table: table, uuid: uuid)
     if writes[id]?[column] != .replaced { writes[id, default: [:]][column] = write }
   }
 
-  /// The interfaces whose rows, or whose ports' rows, this command line made or changed, by name.
+  /// The interfaces whose rows this command line made or changed, by name.
   var touchedInterfaces: [Row] {
-    var touched: Set<RowUUID> = []
-    for id in Array(writes.keys) + inserted {
-      if id.table == "Interface" { touched.insert(id.uuid) }
-      if id.table == "Port" { touched.formUnion(row("Port", id.uuid)?["interfaces"].uuids ?? []) }
-    }
+    let touched = Set((Array(writes.keys) + inserted).filter { $0.table == "Interface" }.map(\.uuid))
     return touched.compactMap { row("Interface", $0) }.sorted { Atom.precedes($0.name, $1.name) }
   }
 }

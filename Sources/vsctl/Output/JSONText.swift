@@ -22,6 +22,26 @@ enum JSONText {
   }
 }
 
+extension JSONValue {
+  /// Over several lines as Open vSwitch's programs indent it: two blanks a level, closing brackets behind the last
+  /// element.
+  func prettyPrinted(level: Int = 0) -> String {
+    let indent = "\n" + String(repeating: " ", count: 2 * (level + 1))
+    switch self {
+    case .array(let elements) where !elements.isEmpty:
+      return "[" + elements.map { indent + $0.prettyPrinted(level: level + 1) }.joined(separator: ",") + "]"
+    case .object(let members) where !members.isEmpty:
+      let sorted = members.sorted { Atom.precedes($0.key, $1.key) }
+      return "{"
+        + sorted.map {
+          indent + "\(JSONValue.string($0.key).serialized()): \($0.value.prettyPrinted(level: level + 1))"
+        }
+        .joined(separator: ",") + "}"
+    default: return serialized()
+    }
+  }
+}
+
 extension CommandOutput {
   static func table(_ headings: [String], _ rows: [[String]], rightAligned: Set<Int> = []) -> CommandOutput {
     CommandOutput(

@@ -15,19 +15,28 @@ struct Renderer {
     for output in outputs {
       var piece: String
       if options.json {
-        piece = output.json.map { $0.serialized() + "\n" } ?? ""
+        piece = output.json.map { (options.pretty ? $0.prettyPrinted() : $0.serialized()) + "\n" } ?? ""
       } else {
         switch output.body {
         case .nothing: piece = ""
         case .text(let body): piece = body
         case .table(let table):
-          piece = (isAfterTable ? "\n" : "") + table.text(options)
+          // One JSON value a line and one HTML table after the other need nothing between them.
+          let isSetApart = options.layout != .json && options.layout != .html
+          piece = (isAfterTable && isSetApart ? "\n" : "") + table.text(options)
           isAfterTable = true
         }
-        if options.oneLine { piece = Self.onOneLine(piece) } else if isColoured { piece = Self.coloured(piece) }
+        // Tables stay as they are.
+        if options.oneLine, case .table = output.body {
+        } else if options.oneLine {
+          piece = Self.onOneLine(piece)
+        } else if isColoured {
+          piece = Self.coloured(piece)
+        }
       }
       text += piece
     }
+    guard !text.isEmpty else { return text }
     for (old, new) in names where text.contains(old) { text = Self.replacing(old, by: new, in: text) }
     return text
   }

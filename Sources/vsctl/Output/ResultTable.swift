@@ -10,6 +10,10 @@ struct OutputOptions: Equatable {
   var headings = true
   /// Each command's output on one line.
   var oneLine = false
+  /// JSON over several lines.
+  var pretty = false
+  /// Characters that a cell of a 2-D table may have; 0: any number.
+  var columnWidth = 0
 }
 
 /// Rows with the columns asked for.
@@ -46,13 +50,23 @@ struct ResultTable {
   func text(_ options: OutputOptions) -> String {
     switch options.layout {
     case .list: list(options)
-    case .table: AlignedTable(headings: options.headings ? columns.map(\.name) : [], rows: cells(options)).text
+    case .table: table(options)
     case .csv:
       ((options.headings ? [columns.map(\.name)] : []) + cells(options))
         .map { $0.map(Self.csv).joined(separator: ",") + "\n" }.joined()
     case .html: html(options)
-    case .json: json + "\n"
+    case .json: (options.pretty ? json.prettyPrinted() : json.serialized()) + "\n"
     }
+  }
+
+  private func table(_ options: OutputOptions) -> String {
+    var rows = cells(options)
+    if options.columnWidth > 0 {
+      // A heading that is printed keeps its width.
+      let limits = columns.map { options.headings ? max(options.columnWidth, $0.name.count) : options.columnWidth }
+      rows = rows.map { zip($0, limits).map { String($0.prefix($1)) } }
+    }
+    return AlignedTable(headings: options.headings ? columns.map(\.name) : [], rows: rows).text
   }
 
   private func list(_ options: OutputOptions) -> String {
@@ -92,11 +106,10 @@ struct ResultTable {
     }.joined()
   }
 
-  private var json: String {
-    let table: JSONValue = [
+  private var json: JSONValue {
+    [
       "headings": .array(columns.map { .string($0.name) }),
       "data": .array(rows.map { row in .array(columns.map { row[$0.name].json }) }),
     ]
-    return table.serialized()
   }
 }

@@ -18,7 +18,20 @@ enum Terminal {
   static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
 
   /// One line on standard error, with the program's name.
-  static func complain(_ line: String) { write("vsctl: \(TextSafety.oneLine(line))\n", to: STDERR_FILENO) }
+  static func complain(_ line: String, as program: Program = .vsctl) {
+    write("\(program.name): \(TextSafety.oneLine(line))\n", to: STDERR_FILENO)
+  }
+
+  static func warn(_ warnings: [Warning], as program: Program, firstNumber: Int = 1) {
+    for (offset, warning) in warnings.enumerated() {
+      switch program.style {
+      case .vsctl: complain("warning: \(warning.text)")
+      case .openVSwitch:
+        let line = warning.logLine(number: firstNumber + offset, at: time(nil))
+        write(TextSafety.oneLine(line) + "\n", to: STDERR_FILENO)
+      }
+    }
+  }
 
   /// Colours are for people at a terminal who have not said no.
   static var wantsColour: Bool {

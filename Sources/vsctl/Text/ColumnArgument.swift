@@ -30,6 +30,12 @@ struct ColumnArgument {
   /// As written, after the operator.
   var value = ""
 
+  /// The column that an argument begins with; what follows is looked at when it is used.
+  static func column(of text: String, in table: TableSchema) throws(CommandFault) -> ColumnSchema {
+    var reader = TokenReader(text)
+    return try head(&reader, in: table).column
+  }
+
   /// `column[:key]` and nothing more.
   static func path(_ text: String, in table: TableSchema) throws(CommandFault) -> ColumnArgument {
     var reader = TokenReader(text)
@@ -61,10 +67,13 @@ struct ColumnArgument {
     let rest = reader.rest
     let found = allowed.filter { rest.hasPrefix($0.rawValue) }.max { $0.rawValue.utf8.count < $1.rawValue.utf8.count }
     guard let found, rest.utf8.count > found.rawValue.utf8.count else {
-      let operators = allowed.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+      let operators = allowed.map { "\"\($0.rawValue)\"" }
+      let list =
+        operators.count == 1
+        ? operators[0] : operators.dropLast().joined(separator: ", ") + ", or \(operators.last ?? "")"
+      let cause = "\(text): argument does not end in \(list) followed by a value"
       throw CommandFault(
-        "\(text): argument does not end in \(operators) followed by a value",
-        remedy: "write \(wanted) ('\"\"' is the empty string, [] the empty set)")
+        cause, remedy: "write \(wanted) ('\"\"' is the empty string, [] the empty set)", reference: cause + ".")
     }
     argument.relation = found
     argument.value = String(rest.dropFirst(found.rawValue.count))

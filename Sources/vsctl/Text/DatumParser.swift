@@ -9,8 +9,12 @@ struct SymbolTable {
     var uuid: RowUUID
     /// A `create` or `get` with this `--id` has been run.
     var isDefined = false
-    /// Some column holds it.
+    /// Some column holds it, weakly.
     var isReferenced = false
+    /// Some column holds it so that the row lives, or it lives without.
+    var isHeld = false
+    /// Made on this command line.
+    var isNew = true
   }
 
   private(set) var symbols: [String: Symbol] = [:]
@@ -21,15 +25,18 @@ struct SymbolTable {
   /// A UUID for a row of this transaction; the server may choose another one.
   mutating func makeUUID() -> RowUUID { RowUUID(high: generator.next(), low: generator.next()) }
 
-  mutating func reference(_ name: String) -> RowUUID {
+  mutating func reference(_ name: String, strength: BaseType.ReferenceStrength) -> RowUUID {
     var symbol = symbols[name] ?? Symbol(uuid: makeUUID())
     symbol.isReferenced = true
+    if strength == .strong { symbol.isHeld = true }
     symbols[name] = symbol
     return symbol.uuid
   }
 
-  /// - Parameter uuid: the row that the name stands for; nil for one that is to be made.
-  mutating func define(_ name: String, as uuid: RowUUID? = nil) throws(CommandFault) -> RowUUID {
+  /// - Parameters:
+  ///   - uuid: the row that the name stands for; nil for one that is to be made.
+  ///   - isRoot: the row lives without being referenced.
+  mutating func define(_ name: String, as uuid: RowUUID? = nil, isRoot: Bool = false) throws(CommandFault) -> RowUUID {
     guard name.hasPrefix("@"), name.utf8.count > 1 else {
       throw CommandFault("row id \"\(name)\" does not begin with \"@\"", remedy: "write --id=@\(name)")
     }
@@ -37,9 +44,14 @@ struct SymbolTable {
     if symbol.isDefined || uuid != nil && symbol.uuid != uuid {
       throw CommandFault(
         "row id \"\(name)\" may only be specified in one --id option, before its first use",
-        remedy: "give the second row another id")
+        remedy: "give the second row another id",
+        reference: symbol.isDefined
+          ? "row id \"\(name)\" may only be specified on one --id option"
+          : "row id \"\(name)\" specified on \"get\" command was used before it was defined")
     }
     symbol.isDefined = true
+    symbol.isNew = uuid == nil
+    if isRoot { symbol.isHeld = true }
     symbols[name] = symbol
     return symbol.uuid
   }
@@ -48,7 +60,20 @@ struct SymbolTable {
   func checkDefined() throws(CommandFault) {
     for (name, symbol) in symbols.sorted(by: { $0.key < $1.key }) where !symbol.isDefined {
       throw CommandFault(
-        "row id \"\(name)\" is referenced but never created", remedy: "add \"-- --id=\(name) create TABLE …\"")
+        "row id \"\(name)\" is referenced but never created", remedy: "add \"-- --id=\(name) create TABLE …\"",
+        reference: "row id \"\(name)\" is referenced but never created (e.g. with \"-- --id=\(name) create ...\")")
+    }
+  }
+
+  /// What to say of new rows that nothing holds: they go as soon as they are made.
+  var warnings: [Warning] {
+    symbols.filter { $0.value.isNew && $0.value.isDefined && !$0.value.isHeld }.sorted { $0.key < $1.key }.map {
+      let reason =
+        $0.value.isReferenced
+        ? "only a weak reference to it was inserted" : "no reference to it was inserted"
+      return Warning(
+        module: "vsctl",
+        text: "row id \"\($0.key)\" was created but \(reason), so it will not actually appear in the database")
     }
   }
 }
@@ -61,13 +86,14 @@ enum DatumParser {
   static func datum(
     _ text: String, _ type: ColumnType, symbols: inout SymbolTable
   ) throws(CommandFault) -> Datum {
-    let what = describe(type)
+    let what = type.english
     var reader = TokenReader(text)
     reader.skipSpaces()
     guard !reader.isAtEnd else {
       throw CommandFault(
         "an empty value is no \(what)",
-        remedy: type.isMap ? "use {} for the empty map" : "use [] for the empty set, \"\" for the empty string")
+        remedy: type.isMap ? "use {} for the empty map" : "use [] for the empty set, \"\" for the empty string",
+        reference: type.isMap ? "use \"{}\" to specify the empty map" : "use \"[]\" to specify the empty set")
     }
     let closing: Character? = reader.accept(type.isMap ? "{" : "[") ? (type.isMap ? "}" : "]") : nil
     reader.skipSpaces()
@@ -84,7 +110,10 @@ enum DatumParser {
         reader.skipSpaces()
         guard reader.accept("=") else {
           let found = reader.next.map { "\"\(Character(Unicode.Scalar($0)))\"" } ?? "the end"
-          throw CommandFault("\(text): syntax error at \(found) expecting \"=\"", remedy: "write key=value")
+          // At the end ovs-vsctl's own message ends.
+          throw CommandFault(
+            "\(text): syntax error at \(found) expecting \"=\"", remedy: "write key=value",
+            reference: reader.next == nil ? "\(text): syntax error at \"" : nil)
         }
         reader.skipSpaces()
         values.append(try atom(reader.word(), base, symbols: &symbols))
@@ -130,14 +159,18 @@ enum DatumParser {
       let low = Int64(text[..<dash]), let high = Int64(text[text.index(after: dash)...])
     else { return [try atom(text, base, symbols: &symbols)] }
     guard low <= high else {
-      throw CommandFault("\"\(text)\" is not a valid range", remedy: "give the smaller number first: \(high)-\(low)")
-    }
-    let (size, overflow) = high.subtractingReportingOverflow(low)
-    guard !overflow, size < rangeLimit else {
-      throw CommandFault("\"\(text)\" has too many elements", remedy: "give ranges of at most \(rangeLimit)")
+      throw CommandFault(
+        "\"\(text)\" is not a valid range", remedy: "give the smaller number first: \(high)-\(low)",
+        reference: "\"\(text)\" is not a valid range. Range end cannot be before start.")
     }
     // The ends are in the range, so everything between is.
     for end in [low, high] { try check(.integer(end), base) }
+    let (size, overflow) = high.subtractingReportingOverflow(low)
+    guard !overflow, size < rangeLimit else {
+      throw CommandFault(
+        "\"\(text)\" has too many elements", remedy: "give ranges of at most \(rangeLimit)",
+        reference: "constraint violation: Range \"\(text)\" is too big. Maximum allowed size is \(rangeLimit).")
+    }
     return (low...high).map(Atom.integer)
   }
 
@@ -161,16 +194,21 @@ enum DatumParser {
       switch text {
       case "true", "yes", "on", "1": atom = .boolean(true)
       case "false", "no", "off", "0": atom = .boolean(false)
-      default: throw CommandFault("\"\(text)\" is not a valid boolean", remedy: "give true or false")
+      default:
+        throw CommandFault(
+          "\"\(text)\" is not a valid boolean", remedy: "give true or false",
+          reference: "\"\(text)\" is not a valid boolean (use \"true\" or \"false\")")
       }
     case .string:
       guard !text.isEmpty else {
-        throw CommandFault("an empty value is not valid", remedy: "use '\"\"' for the empty string")
+        throw CommandFault(
+          "an empty value is not valid", remedy: "use '\"\"' for the empty string",
+          reference: "An empty string is not valid as input; use \"\" to represent the empty string")
       }
       atom = .string(text.hasPrefix("\"") ? try TokenReader.unquoted(text) : text)
     case .uuid:
       if text.hasPrefix("@") {
-        atom = .uuid(symbols.reference(text))
+        atom = .uuid(symbols.reference(text, strength: base.referenceStrength))
       } else if let uuid = RowUUID(text) {
         atom = .uuid(uuid)
       } else {
@@ -204,7 +242,19 @@ enum DatumParser {
     }
     guard isInRange else {
       throw CommandFault(
-        "constraint violation: \(DatumFormat.bare(atom)) is not in the valid range", remedy: "give \(wanted(base))")
+        "constraint violation: \(DatumFormat.bare(atom)) is not in the valid range", remedy: "give \(wanted(base))",
+        reference: "constraint violation: \(outOfRange(atom, base))")
+    }
+  }
+
+  /// In the words of ovs-vsctl.
+  private static func outOfRange(_ atom: Atom, _ base: BaseType) -> String {
+    let text = DatumFormat.bare(atom)
+    switch (base.integerMinimum, base.integerMaximum) {
+    case (let low?, let high?): return "\(text) is not in the valid range \(low) to \(high) (inclusive)"
+    case (let low?, nil): return "\(text) is less than minimum allowed value \(low)"
+    case (nil, let high?): return "\(text) is greater than maximum allowed value \(high)"
+    case (nil, nil): return "\(text) is not in the valid range"
     }
   }
 
@@ -226,10 +276,5 @@ enum DatumParser {
         : "text"
     case .uuid: "a UUID"
     }
-  }
-
-  private static func describe(_ type: ColumnType) -> String {
-    if let value = type.value { return "map of \(type.key.type.rawValue) to \(value.type.rawValue)" }
-    return type.isScalar ? type.key.type.rawValue : "set of \(type.key.type.rawValue)s"
   }
 }

@@ -38,7 +38,8 @@ extension TableSchema {
 
   /// As `column(matching:)`, and `_uuid`.
   func readableColumn(matching word: String) throws(CommandFault) -> ColumnSchema {
-    word == "_uuid" ? Self.uuidColumn : try column(matching: word)
+    let folded = word.lowercased()
+    return folded == "_uuid" || folded == "-uuid" ? Self.uuidColumn : try column(matching: word)
   }
 
   /// As `column(matching:)`, refused if rows can't be changed in it.

@@ -47,7 +47,9 @@ struct TokenReader {
       position += byte == UInt8(ascii: "\\") ? 2 : 1
       if byte == UInt8(ascii: "\"") { return String(decoding: bytes[start..<position], as: UTF8.self) }
     }
-    throw CommandFault("\(text): missing quote at end of quoted string", remedy: "close the string with \"")
+    throw CommandFault(
+      "\(text): missing quote at end of quoted string", remedy: "close the string with \"",
+      reference: "\(text): quoted string extends past end of argument")
   }
 
   /// The content of a whole JSON string, quotes included.
@@ -57,6 +59,18 @@ struct TokenReader {
     } catch {}
     throw CommandFault(
       "\(text) is not a valid quoted string",
-      remedy: "write it as a JSON string, \"…\" with \\\" and \\\\ inside")
+      remedy: "write it as a JSON string, \"…\" with \\\" and \\\\ inside", reference: badEscape(in: text))
+  }
+
+  /// ovs-vsctl's complaint about an escape that JSON has not; nil if there is none.
+  private static func badEscape(in text: String) -> String? {
+    var rest = text[...]
+    while let backslash = rest.firstIndex(of: "\\") {
+      let next = rest.index(after: backslash)
+      guard next < rest.endIndex else { return nil }
+      if !"\"\\/bfnrtu".contains(rest[next]) { return "\(text): bad escape \\\(rest[next])" }
+      rest = rest[rest.index(after: next)...]
+    }
+    return nil
   }
 }

@@ -74,7 +74,11 @@ package final class BackgroundCommand {
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    // Threads of Swift's concurrency pool block all signals: a program must not begin so.
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    unsafe posix_spawnattr_setsigmask(&attributes, &signals)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
 
     let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     var argumentPointers = unsafe arguments.map { unsafe strdup($0) } + [nil]

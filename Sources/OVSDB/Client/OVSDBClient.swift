@@ -24,12 +24,13 @@ package actor OVSDBClient {
   /// Connects.
   /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
   package init(
-    endpoint: Endpoint, database: String = "Open_vSwitch", schema: DatabaseSchema = .openVSwitch
+    endpoint: Endpoint, tls: TLSFiles? = nil, database: String = "Open_vSwitch",
+    schema: DatabaseSchema = .openVSwitch
   ) async throws {
     self.endpoint = endpoint
     self.database = database
     replica = DatabaseSnapshot(schema: schema)
-    let rpc = try await JSONRPCClient.connect(to: endpoint) { [weak self] in await self?.received($0) }
+    let rpc = try await JSONRPCClient.connect(to: endpoint, tls: tls) { [weak self] in await self?.received($0) }
     self.rpc = rpc
     Task { [weak self] in
       for await _ in rpc.notifications {}

@@ -175,6 +175,8 @@ package final class JSONRPCClient: Sendable {
   }
 
   private static func reason(_ error: any Error) -> String {
+    // A host may have several addresses: the first one's reason stands for all.
+    let error = (error as? NIOConnectionError)?.connectionErrors.first?.error ?? error
     guard let error = error as? IOError else { return "\(error)" }
     return unsafe String(cString: strerror(error.errnoCode))
   }

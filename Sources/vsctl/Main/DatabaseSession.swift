@@ -161,7 +161,7 @@ struct DatabaseConnector {
       for endpoint in endpoints {
         do {
           try Reachability.check(endpoint, options)
-          let client = try await OVSDBClient(endpoint: endpoint)
+          let client = try await OVSDBClient(endpoint: endpoint, tls: options.tlsFiles)
           return (client, try await client.monitor(needs.tables.mapValues { $0.map { $0.sorted() } }))
         } catch {
           fault = Reachability.fault(error, endpoint, options)

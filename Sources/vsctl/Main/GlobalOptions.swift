@@ -109,6 +109,12 @@ struct GlobalOptions: ParsableArguments {
       reference: "\(db): database connection failed (Address family not supported by protocol)")
   }
 
+  /// For `ssl:`; nil unless all three files are named.
+  var tlsFiles: TLSFiles? {
+    guard let privateKey, let certificate, let authorities = caCert ?? bootstrapCaCert else { return nil }
+    return TLSFiles(privateKey: privateKey, certificate: certificate, authorities: authorities)
+  }
+
   var output: OutputOptions {
     OutputOptions(
       json: json, layout: bare ? .list : format, cells: bare ? .bare : data, headings: !noHeadings && !bare,

@@ -52,9 +52,34 @@
     unsafe buffer[index].blockCount = UInt32(truncatingIfNeeded: count &- index &- 1)
   }
 
+  /// Forgets changes of the packet that nothing follows.
+  /// - Parameter start: steps before it stay.
+  mutating func removeTrailingEdits(from start: Int) {
+    while count > start, unsafe buffer[count &- 1].isEdit { count &-= 1 }
+  }
+
+  /// Takes out the step at `index`; those behind it move up. Blocks around it are still open.
+  mutating func remove(at index: Int) {
+    guard index < count else { return }
+    for i in index..<(count &- 1) { unsafe buffer[i] = buffer[i &+ 1] }
+    count &-= 1
+  }
+
+  /// Whether some step from `start` on changes the packet or what is done with it later.
+  func changesPacket(from start: Int) -> Bool {
+    for i in start..<max(start, count) where unsafe !buffer[i].leavesPacketAsItIs { return true }
+    return false
+  }
+
   /// Sets the lower half of the value of the step at `index`.
   mutating func setLow(_ value: UInt64, at index: Int) {
     guard index < count else { return }
     unsafe buffer[index].low = value
+  }
+
+  /// Sets the higher half of the value of the step at `index`.
+  mutating func setHigh(_ value: UInt64, at index: Int) {
+    guard index < count else { return }
+    unsafe buffer[index].high = value
   }
 }

@@ -16,8 +16,8 @@ public struct ActionStep: Equatable, Sendable {
     /// A copy to every port but `number`; cut to `low` bytes if that is not 0.
     case all
     /// To controllers: `field` the reason (`ControllerAction.Reason`), `half` the controller's id, `number` the most bytes,
-    /// `low` the cookie, `high` table << 32 | meter (0: none), `maskLow` bytes of user data, `maskHigh` 1: waits for the
-    /// controller. Followed by `data` steps with the user data, then by `setPipeline` steps: `blockCount` steps in all.
+    /// `low` the cookie, `high` table << 32 | meter (0: none), `maskLow` bytes of user data, `maskHigh` 0, or
+    /// the point where the packet goes on when the controller says so, plus 1. Followed by `data` steps with the user data, then by `setPipeline` steps: `blockCount` steps in all.
     case controller
     /// In a `controller`: word `number` of the flow key is `low`, as the pipeline has set it.
     case setPipeline
@@ -58,14 +58,18 @@ public struct ActionStep: Equatable, Sendable {
     /// In a `selectGroup`: bucket `number` (its place in the group), `blockCount` steps.
     case bucket
     /// A packet of more than `number` bytes (its Ethernet header counts) runs the first `low` of the next `blockCount`
-    /// steps, a smaller one the others. It ends behind them.
+    /// steps, a smaller one the others, on a copy.
     case checkLength
 
     // What comes back
     /// Connection tracking: `number` its zone, `half` flags (`ConntrackFlags`), `low` the helper's port, `high` where the
-    /// packet goes on (`Recirculation`). Followed by `blockCount` steps: `setField` of ct_mark and ct_label, and
-    /// two `data` steps first if it translates.
+    /// packet goes on. Followed by `blockCount` steps: if it translates a `conntrackTranslation`, then `conntrackSet`.
     case conntrack
+    /// In a `conntrack`: words 2 to 6 of the code's step (`CodeWriter`): `low` flags and ports, `high` and `maskHigh` the high
+    /// and low half of the first address, then a `data` step whose `high` and `low` are those of the last one.
+    case conntrackTranslation
+    /// In a `conntrack`: sets bits `mask` of field `field`, ct_mark or ct_label, to `value`.
+    case conntrackSet
     case conntrackClear
     /// Parses the packet again and goes on at point `number` of this translation.
     case recirculate
@@ -83,9 +87,9 @@ public struct ActionStep: Equatable, Sendable {
     case learnOutput
     /// If the packet is TCP with FIN or RST: rule `low` gets idle and hard timeouts `number` = idle | hard << 16 seconds.
     case finTimeout
-    /// Counts the packet for rule `low`: only inside of steps that not every packet runs, other hits are in `FlowHits`.
+    /// Counts the packet for the rule or group in slot `low`: only inside of steps that not every packet runs, other hits are the caller's to count.
     case countRule
-    /// Counts the packet for bucket `number` of group `low`, likewise.
+    /// Counts the packet for the bucket in slot `low`, likewise.
     case countBucket
     /// The packet ends here for `DropReason` `field`; nothing was or will be done with it.
     case drop
@@ -140,4 +144,22 @@ public struct ActionStep: Equatable, Sendable {
 
   @inlinable public var value: UInt128 { UInt128(high) << 64 | UInt128(low) }
   @inlinable public var mask: UInt128 { UInt128(maskHigh) << 64 | UInt128(maskLow) }
+
+  /// A change of the packet that no one sees if nothing follows; never part of another step.
+  var isEdit: Bool {
+    switch operation {
+    case .setField, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decrementTTL, .decrementMPLSTTL, .copyTTLOutwards,
+      .copyTTLInwards, .setQueue, .popQueue:
+      true
+    default: false
+    }
+  }
+
+  /// Sends or counts, and no more.
+  var leavesPacketAsItIs: Bool {
+    switch operation {
+    case .output, .normal, .flood, .all, .countRule, .countBucket, .sample: true
+    default: false
+    }
+  }
 }

@@ -18,6 +18,23 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case transmitTooLong
   case transmitError
   case patchLoop
+  // The pipeline's
+  case tableMiss
+  case ruleDrops
+  case invalidTTL
+  case fragment
+  case noSuchPort
+  case portDown
+  case portDoesNotReceive
+  case portDoesNotForward
+  case noSuchGroup
+  case noLiveBucket
+  case tooDeep
+  case tooManyResubmits
+  case stackTooDeep
+  case tooManyActions
+  case programTooLong
+  case recirculationLost
 
   /// The name in tables, statistics and JSON.
   public var name: String {
@@ -37,6 +54,22 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .transmitTooLong: "tx_too_long"
     case .transmitError: "tx_error"
     case .patchLoop: "patch_loop"
+    case .tableMiss: "table_miss"
+    case .ruleDrops: "rule_drops"
+    case .invalidTTL: "invalid_ttl"
+    case .fragment: "fragment"
+    case .noSuchPort: "no_such_port"
+    case .portDown: "port_down"
+    case .portDoesNotReceive: "port_no_receive"
+    case .portDoesNotForward: "port_no_forward"
+    case .noSuchGroup: "no_such_group"
+    case .noLiveBucket: "no_live_bucket"
+    case .tooDeep: "too_deep"
+    case .tooManyResubmits: "too_many_resubmits"
+    case .stackTooDeep: "stack_too_deep"
+    case .tooManyActions: "too_many_actions"
+    case .programTooLong: "program_too_long"
+    case .recirculationLost: "recirculation_lost"
     }
   }
 
@@ -59,6 +92,22 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .transmitTooLong: "The frame is longer than the exit port's MTU allows."
     case .transmitError: "The system refused the frame at the exit port."
     case .patchLoop: "The frame passed through too many patch ports: look for a loop of patches."
+    case .tableMiss: "No rule of a flow table matched: add one, or a table-miss rule (priority=0)."
+    case .ruleDrops: "A rule matched that sends the packet nowhere: give it an output."
+    case .invalidTTL: "The packet's TTL would have become 0."
+    case .fragment: "IP fragments are dropped here: set the bridge's fragment handling to normal."
+    case .noSuchPort: "A rule sends to a port that the bridge does not have: add the port or change the rule."
+    case .portDown: "The exit port is down: bring it up (mod-port … up)."
+    case .portDoesNotReceive: "The entry port does not receive: mod-port … receive."
+    case .portDoesNotForward: "The exit port does not forward: mod-port … forward."
+    case .noSuchGroup: "A rule names a group that the bridge does not have: add the group or change the rule."
+    case .noLiveBucket: "No bucket or member has a port or group that is alive: bring one of the ports up."
+    case .tooDeep: "Resubmits, groups and clones are nested more than 64 deep: look for a loop of resubmits."
+    case .tooManyResubmits: "The packet was resubmitted more than 4096 times: look for a loop of resubmits."
+    case .stackTooDeep: "Actions pushed more than 2048 values on the stack: pop them, or look for a loop."
+    case .tooManyActions: "The action set has more than 4096 actions: write fewer."
+    case .programTooLong: "The packet would have to be sent or changed more often than a program has steps."
+    case .recirculationLost: "The rules changed while the packet was with connection tracking: it came back to none."
     }
   }
 }

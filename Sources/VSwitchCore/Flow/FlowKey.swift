@@ -132,4 +132,9 @@ public struct FlowKey: Equatable, Sendable {
     get { words[16] }
     set { words[16] = newValue }
   }
+  /// Port that the action set sends to (`PortNumber.unset`: none).
+  @inlinable public var actionSetOutput: UInt32 {
+    get { UInt32(truncatingIfNeeded: words[36]) }
+    set { words[36] = words[36] & 0xffff_ffff_0000_0000 | UInt64(newValue) }
+  }
 }

@@ -42,6 +42,9 @@
 
   @inline(__always) var isEmpty: Bool { unsafe start >= end }
 
+  /// The first step.
+  @inline(__always) var first: CodeStep? { isEmpty ? nil : unsafe CodeStep(start) }
+
   /// The first step, which is taken off.
   @inline(__always) mutating func next() -> CodeStep? {
     guard !isEmpty else { return nil }
@@ -65,6 +68,11 @@ struct PackedSubfield {
   @inline(__always) var field: Field { Field(rawValue: UInt8(truncatingIfNeeded: bits)) ?? .reg0 }
   @inline(__always) var firstBit: Int { Int(bits &>> 8 & 0xff) }
   @inline(__always) var bitCount: Int { Int(bits &>> 16 & 0xff) }
+
+  /// The bits as a mask of the field's value.
+  @inline(__always) var mask: UInt128 {
+    (bitCount >= 128 ? .max : 1 &<< UInt128(bitCount) &- 1) &<< UInt128(firstBit)
+  }
 
   /// Nil for none.
   var subfield: Subfield? { isNone ? nil : Subfield(field, firstBit: firstBit, bitCount: bitCount) }

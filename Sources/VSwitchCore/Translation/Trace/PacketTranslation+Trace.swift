@@ -1,0 +1,109 @@
+// The walk that explains itself. Thread: control code's, with memory of its own; needs no traffic and changes nothing.
+
+extension PacketTranslation {
+  /// Most times that a trace follows a packet that comes back.
+  static let traceDepthLimit = 8
+  static let traceStepLimit = 16384
+
+  /// Follows a packet through the tables.
+  /// - Parameters:
+  ///   - key: the packet's fields.
+  ///   - version: at which the tables are read.
+  ///   - actions: those of a packet-out; nil: table 0 decides.
+  public static func trace<Reader: PipelineReader>(
+    _ reader: Reader, key: FlowKey, version: UInt64, actions: RuleCode? = nil, options: TraceOptions
+  ) -> Trace {
+    let memory = TranslationMemory()
+    let steps = UnsafeMutablePointer<ActionStep>.allocate(capacity: traceStepLimit)
+    let hits = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: traceStepLimit)
+    defer {
+      memory.deallocate()
+      unsafe steps.deallocate()
+      unsafe hits.deallocate()
+    }
+    func translate(_ key: FlowKey, _ resumptions: [Resumption]) -> TracedPart {
+      unsafe resumptions.withUnsafeBufferPointer { resumptions in
+        var translation = unsafe Translation(
+          reader: reader, version: version, key: key, resumptions: resumptions, isPacketOut: actions != nil,
+          memory: memory, program: ActionProgram(steps, capacity: traceStepLimit), hits: hits,
+          recorder: TraceRecorder(options))
+        translation.run(actions: actions)
+        return unsafe TracedPart(
+          nodes: translation.recorder.nodes, recorder: translation.recorder, steps: Array(translation.program.steps),
+          result: translation.result, finalKey: translation.state.key)
+      }
+    }
+    func follow(_ key: FlowKey, _ resumptions: [Resumption], _ depth: Int) -> TracedPart {
+      var part = translate(key, resumptions)
+      var known = key
+      for word in 0..<FlowKey.wordCount { known.words[word] &= part.result.mask.words[word] }
+      for leaving in part.recorder.leavings {
+        guard depth < traceDepthLimit, let (returned, text) = comesBack(leaving, options) else {
+          part.nodes.append(TraceNode(.comesBack, "what follows needs the packet's bytes: give them (--packet)"))
+          continue
+        }
+        let later = follow(returned, resumptions + [Resumption(key: known, point: leaving.point)], depth + 1)
+        var node = TraceNode(.comesBack, text)
+        node.children = later.nodes
+        part.nodes.append(node)
+        part.sentences += later.sentences.map { "then: \($0)" }
+        part.laterDrop = part.laterDrop ?? later.result.drop.map { ($0, later.recorder, later.finalKey) }
+      }
+      part.sentences = TraceEnd(options: options, recorder: part.recorder).sentences(part.steps) + part.sentences
+      return part
+    }
+    var part = follow(key, [], 0)
+    for step in part.steps where step.operation == .normal {
+      part.nodes += options.normal(part.finalKey).map { TraceNode(.remark, $0) }
+    }
+    return Trace(
+      bridge: options.bridge, flow: options.matchText(shownKey(key)), nodes: part.nodes,
+      finalFlow: options.matchText(shownKey(part.finalKey)),
+      megaflow: options.matchText(Match(key: key, mask: part.result.mask)), outcome: outcome(part, options))
+  }
+
+  /// One translation of a trace.
+  private struct TracedPart {
+    var nodes: [TraceNode]
+    let recorder: TraceRecorder
+    let steps: [ActionStep]
+    let result: TranslationResult
+    let finalKey: FlowKey
+    var sentences: [String] = []
+    var laterDrop: (DropReason, TraceRecorder, FlowKey)?
+  }
+
+  private static func outcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
+    let drop: (DropReason, TraceRecorder, FlowKey)? =
+      part.result.drop.map { ($0, part.recorder, part.finalKey) } ?? part.laterDrop
+    guard let (reason, recorder, key) = drop else { return TraceOutcome(actions: part.sentences) }
+    return TraceOutcome(
+      actions: part.sentences, drop: reason.name, explanation: reason.description,
+      remedy: TraceEnd(options: options, recorder: recorder).remedy(reason, key: key))
+  }
+
+  /// The packet as it comes back.
+  private static func comesBack(_ leaving: TraceRecorder.Leaving, _ options: TraceOptions) -> (FlowKey, String)? {
+    var key = leaving.key
+    key.recirculationID = 1
+    switch leaving.remark {
+    case .continuesAfterConntrack:
+      key[.ctState] = UInt128(options.connectionState)
+      return (key, "back from connection tracking, with ct_state=0x\(String(options.connectionState, radix: 16)):")
+    case .continuesAfterController: return (key, "if the controller lets it go on:")
+    default:
+      guard let parsed = options.parseAgain(leaving.key) else { return nil }
+      return (parsed, "parsed again:")
+    }
+  }
+
+  /// All that a packet has, as a match.
+  private static func shownKey(_ key: FlowKey) -> Match {
+    var match = Match()
+    for field in Field.allCases {
+      guard key[field] != 0, field != .actionSetOutput, field != .recirculationID else { continue }
+      match.set(field, key[field])
+    }
+    return match
+  }
+}

@@ -1,0 +1,118 @@
+// A packet's way through the tables, told: a tree of tables, rules and actions, then where the packet goes, or why it goes
+// nowhere and what would let it through. Made by `PacketTranslation.trace`, by the same walk that a worker does. Plain values:
+// `description` prints them in the form of Open vSwitch's ofproto/trace, `Codable` makes JSON of them.
+
+/// One line of a trace, and what it led to.
+public struct TraceNode: Codable, Equatable, Sendable {
+  public enum Kind: String, Codable, Sendable {
+    /// A lookup in a table.
+    case table
+    case action
+    case actionSet
+    case bucket
+    /// One of the two ways at check_pkt_larger.
+    case branch
+    /// The packet comes back, or would.
+    case comesBack
+    /// Why the line above does not do what it says.
+    case remark
+  }
+  public var kind: Kind
+  public var text: String
+  /// Of a lookup.
+  public var table: UInt8?
+  /// Of a lookup that found a rule.
+  public var priority: UInt16?
+  public var cookie: UInt64?
+  public var children: [TraceNode] = []
+
+  public init(_ kind: Kind, _ text: String) {
+    self.kind = kind
+    self.text = text
+  }
+}
+
+/// What a trace ends in.
+public struct TraceOutcome: Codable, Equatable, Sendable {
+  /// Where the packet goes, one sentence each: in order.
+  public var actions: [String]
+  /// Why it goes nowhere: `DropReason.name`; nil if it goes anywhere.
+  public var drop: String?
+  /// The same in plain words.
+  public var explanation: String?
+  /// A command that would let it through.
+  public var remedy: String?
+}
+
+/// A trace.
+public struct Trace: Codable, Equatable, Sendable, CustomStringConvertible {
+  public var bridge: String
+  /// The packet that was asked for, as a match.
+  public var flow: String
+  public var nodes: [TraceNode]
+  /// The packet as the last table saw it.
+  public var finalFlow: String
+  /// What of the packet the decision depends on: every packet that has this gets the same.
+  public var megaflow: String
+  public var outcome: TraceOutcome
+
+  public var description: String {
+    var lines = ["Flow: \(flow)", "", "bridge(\"\(bridge)\")"]
+    lines.append(String(repeating: "-", count: bridge.utf8.count + 10))
+    Trace.append(nodes, depth: 0, to: &lines)
+    lines += [
+      "", "Final flow: \(finalFlow == flow ? "unchanged" : finalFlow)", "Megaflow: \(megaflow)", "Result:",
+    ]
+    lines += outcome.actions.map { "    \($0)" }
+    if let explanation = outcome.explanation {
+      lines.append("    Dropped (\(outcome.drop ?? "")): \(explanation)")
+    }
+    if let remedy = outcome.remedy { lines.append("    To let it through: \(remedy)") }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func append(_ nodes: [TraceNode], depth: Int, to lines: inout [String]) {
+    for node in nodes {
+      let indent = String(repeating: " ", count: 4 * depth)
+      switch node.kind {
+      case .table:
+        let number = node.table.map { $0 < 10 ? " \($0)" : "\($0)" } ?? "--"
+        lines.append("\(indent)\(number). \(node.text)")
+      case .actionSet: lines.append("\(indent)--. \(node.text)")
+      case .remark: lines.append("\(indent) >> \(node.text)")
+      case .action, .bucket, .branch, .comesBack: lines.append("\(indent)\(node.text)")
+      }
+      append(node.children, depth: depth + 1, to: &lines)
+    }
+  }
+}
+
+/// How a trace writes matches and actions, and what it has to be told: the switch's own syntax is not known here.
+public struct TraceOptions {
+  public var bridge: String
+  /// The text of a match, as in a flow.
+  public var matchText: (Match) -> String
+  /// The text of an action or instruction.
+  public var actionsText: (Instructions) -> String
+  /// The match of the rule with this slot; nil if it is gone.
+  public var match: (UInt32) -> Match?
+  /// What NORMAL would do with a packet: lines to be shown.
+  public var normal: (FlowKey) -> [String] = { _ in [] }
+  /// The packet's fields after its labels or tags are as in the key, if its bytes are known.
+  public var parseAgain: (FlowKey) -> FlowKey? = { _ in nil }
+  /// The connection's state (`ct_state`) that connection tracking finds: that of a new one unless told otherwise.
+  public var connectionState: UInt32 = 0x21
+  /// Length of the packet; nil shows both ways where it matters.
+  public var byteCount: Int?
+
+  public init(
+    bridge: String, matchText: @escaping (Match) -> String = TraceText.match,
+    actionsText: @escaping (Instructions) -> String = TraceText.actions,
+    match: @escaping (UInt32) -> Match?
+  ) {
+    self.bridge = bridge
+    self.matchText = matchText
+    self.actionsText = actionsText
+    self.match = match
+  }
+}

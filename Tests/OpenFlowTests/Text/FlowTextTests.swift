@@ -37,17 +37,21 @@ import VSwitchCore
 
   @Test func portsAndTablesAreReadAndPrintedByName() throws {
     let names = NumberNames(
-      ports: [PortNumber(1): "p1", PortNumber(2): "eth-0.1", PortNumber(3): "with space", PortNumber(4): "local"],
+      ports: [
+        PortNumber(1): "p1", PortNumber(2): "eth-0.1", PortNumber(3): "with space", PortNumber(4): "local",
+        PortNumber(5): "a_b",
+      ],
       tables: [3: "acl"])
     let parser = FlowTextParser(names: names)
     let flow = try parser.flow(
-      #"table=acl,in_port="eth-0.1",actions=p1,output:"with space",resubmit("eth-0.1",acl),local,output:"local""#)
+      #"table=acl,in_port="eth-0.1",actions=p1,output:"with space",resubmit("eth-0.1",acl),local,output:"local",a_b"#)
     #expect(
-      FlowPrinter().request(flow.mod) == "ADD table:3 in_port=2 actions=output:1,output:3,resubmit(2,3),LOCAL,output:4")
+      FlowPrinter().request(flow.mod)
+        == "ADD table:3 in_port=2 actions=output:1,output:3,resubmit(2,3),LOCAL,output:4,output:5")
     let printed = FlowPrinter(names: names, showsStatistics: false).line(FlowStatistics(flow.mod))
     #expect(
       printed
-        == #"table=acl, in_port="eth-0.1" actions=output:p1,output:"with space",resubmit("eth-0.1",acl),LOCAL,output:"local""#
+        == #"table=acl, in_port="eth-0.1" actions=output:p1,output:"with space",resubmit("eth-0.1",acl),LOCAL,output:"local",output:"a_b""#
     )
   }
 

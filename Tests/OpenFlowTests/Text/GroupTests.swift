@@ -62,13 +62,15 @@ import VSwitchCore
     let meter = try parser.meter("meter=1,pktps,burst,stats,band=type=drop,rate=100,burst_size=50").meter
     #expect(MeterPrinter.text(meter) == text)
     #expect(try parser.meter(text).meter == meter)
-    let two = try parser.meter("meter=5 kbps bands=type=drop rate=10,band=type=dscp_remark rate=5 prec_level=1").meter
+    let two = try parser.meter("meter=5 kbps bands=type=drop rate=10,type=dscp_remark rate=5 prec_level=1").meter
     #expect(two.bands.map(\.kind) == [.drop, .dscpRemark(precedenceLevel: 1)])
     #expect(try parser.meter("", command: .delete).meter.id == MeterMod.allMeters)
     #expect(try parser.meter("meter=all", command: .delete).meter.id == MeterMod.allMeters)
     for wrong in [
-      "kbps,band=type=drop,rate=1", "meter=1,kbps", "meter=1,band=type=foo,rate=1", "meter=0,band=type=drop,rate=1",
-      "meter=1,band=type=drop", "meter=1,kbps,pktps,band=type=drop,rate=1", "meter=1,band=rate=1",
+      "kbps,band=type=drop,rate=1", "meter=1,kbps", "meter=1,kbps,band=type=foo,rate=1",
+      "meter=0,kbps,band=type=drop,rate=1",
+      "meter=1,kbps,band=type=drop", "meter=1,kbps,pktps,band=type=drop,rate=1", "meter=1,kbps,band=rate=1",
+      "meter=1,band=type=drop,rate=1", "meter=1,kbps,band=type=drop,rate=1,burst_size=2",
     ] { #expect((try? parser.meter(wrong)) == nil, "\(wrong)") }
   }
 }

@@ -49,7 +49,7 @@ import VSwitchCore
       FlowPrinter(version: .v10).difference(try flow("priority=1,ip,actions=drop")) == "priority=1,ip actions=drop")
     #expect(
       FlowPrinter(version: .v10).difference(
-        try flow("table=3,cookie=0x12,priority=7,idle_timeout=30,tcp,actions=dec_ttl,resubmit(,4)"))
+        try flow("table=3,cookie=0x12,priority=7,idle_timeout=30,send_flow_rem,tcp,actions=dec_ttl,resubmit(,4)"))
         == "table=3 priority=7,tcp cookie=0x12 idle_timeout=30 actions=dec_ttl,resubmit(,4)")
   }
 
@@ -66,6 +66,8 @@ import VSwitchCore
                    duration=455.849s
         """)
     #expect(PortReport(version: .v10).text(PortStatistics(port: .local)).hasPrefix("  port LOCAL: rx pkts=?"))
+    let named = PortReport(names: NumberNames(ports: [PortNumber(1): "veth0.1"]), version: .v10)
+    #expect(named.text(PortStatistics(port: PortNumber(1))).hasPrefix("  port  \"veth0.1\": rx pkts=?"))
   }
 
   @Test func portsAsInShow() {

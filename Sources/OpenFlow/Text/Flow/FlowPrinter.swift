@@ -41,7 +41,7 @@ package struct FlowPrinter {
     return text + match + (match.isEmpty ? "" : " ") + "actions=" + instructions(flow.instructions, of: flow.match)
   }
 
-  /// A line of diff-flows, without its sign.
+  /// A line of diff-flows, without its sign; flags are not shown there.
   package func difference(_ flow: FlowStatistics) -> String {
     var text = flow.table == 0 ? "" : "table=" + names.text(table: flow.table) + " "
     text += match(flow.match, flow.priority)
@@ -49,7 +49,6 @@ package struct FlowPrinter {
     if flow.idleTimeoutSeconds != 0 { text += " idle_timeout=\(flow.idleTimeoutSeconds)" }
     if flow.hardTimeoutSeconds != 0 { text += " hard_timeout=\(flow.hardTimeoutSeconds)" }
     if flow.importance != 0 { text += " importance=\(flow.importance)" }
-    if !flow.flags.isEmpty { text += " " + FlowPrinter.flags(flow.flags).dropLast() }
     return text + " actions=" + instructions(flow.instructions, of: flow.match)
   }
 

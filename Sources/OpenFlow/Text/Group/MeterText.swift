@@ -36,7 +36,10 @@ extension FlowTextParser {
     guard hasID || command == .delete else { throw slice.error("the meter has no number", remedy: "add meter=NUMBER") }
     if !hasID { meter.id = MeterMod.allMeters }
     guard command != .delete else { return MeterMod(command, meter) }
-    guard units.count < 2 else { throw slice.error("the meter has both kbps and pktps", remedy: "leave one out") }
+    guard units.count == 1 else {
+      let cause = units.isEmpty ? "the meter has neither kbps nor pktps" : "the meter has both kbps and pktps"
+      throw slice.error(cause, remedy: "give one of them")
+    }
     if units.contains(false) { meter.unit = .packetsPerSecond }
     guard let bands else { throw slice.error("the meter has no bands", remedy: "add band=type=drop,rate=NUMBER") }
     try readBands(bands, into: &meter)
@@ -53,13 +56,7 @@ extension FlowTextParser {
     }
     var bands: [Band] = []
     var reader = KeyValueReader(text)
-    while var pair = try reader.next() {
-      // A further `band=type=…`
-      if pair.key.equals("band") || pair.key.equals("bands"), let (_, rest) = pair.value.split(at: UInt8(ascii: "=")) {
-        pair = KeyValue(
-          key: pair.value.from(pair.value.lower, to: rest.lower - 1), value: rest, delimiter: pair.delimiter,
-          destination: nil)
-      }
+    while let pair = try reader.next() {
       let value = pair.value
       if pair.key.equals("type") {
         bands.append(Band(kind: value.string, at: value))
@@ -70,8 +67,10 @@ extension FlowTextParser {
       switch pair.key.string {
       case "rate": bands[last].rate = try value.number("rate")
       case "burst_size":
+        guard meter.hasBurst else {
+          throw pair.key.error("burst_size needs burst", remedy: "add burst before the bands")
+        }
         bands[last].burst = try value.number("burst_size")
-        meter.hasBurst = true
       case "prec_level": bands[last].precedence = try value.number("prec_level")
       default:
         throw pair.key.error("a band has no \(pair.key.quoted)", remedy: "give type, rate, burst_size or prec_level")
@@ -109,7 +108,7 @@ package enum MeterPrinter {
     }
   }
 
-  /// What dump-meters prints of a meter: a line, and one for each band.
+  /// What dump-meters prints of a meter: a line, and one for each band. An empty line stands between meters.
   package static func text(_ meter: MeterDescription) -> String {
     var text = "meter=" + id(meter.id) + (meter.unit == .kilobitsPerSecond ? " kbps" : " pktps")
     if meter.hasBurst { text += " burst" }
@@ -126,7 +125,7 @@ package enum MeterPrinter {
     return text
   }
 
-  /// Counters of a meter, as meter-stats prints them.
+  /// Counters of a meter, as meter-stats prints them. An empty line stands between meters.
   package static func text(_ meter: MeterStatistics) -> String {
     var text =
       "meter:\(id(meter.meter)) flow_count:\(meter.flowCount) packet_in_count:\(meter.packetInCount) "

@@ -37,7 +37,7 @@ extension FlowTextParser {
         "these fields are of different protocols: \(printer.text(given))", remedy: "give fields of one packet")
     }
     // These names are of several protocols.
-    let shared = ["tp_src", "tp_dst", "nw_src", "nw_dst", "ip_src", "ip_dst"]
+    let shared = ["tp_src", "tp_dst", "nw_src", "nw_dst", "icmp_type", "icmp_code"]
     for name in fields where !shared.contains(name.string) {
       guard let field = try? SubfieldText.field(name).field, !normal.satisfies(field.prerequisite) else { continue }
       throw name.error("\(name.string) needs \(field.prerequisite.phrase)", remedy: "give fields of one packet")

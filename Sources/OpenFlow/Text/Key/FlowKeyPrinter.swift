@@ -12,6 +12,9 @@ package struct FlowKeyPrinter {
     MatchPrinter(names: names).text(Match(key: key, mask: FlowMask(fieldsOf: key)))
   }
 
+  /// The fields that a packet with this key has.
+  package func mask(of key: FlowKey) -> FlowMask { FlowMask(fieldsOf: key) }
+
   /// A cached flow: which bits were looked at, always with the recirculation id and the kind of packet.
   package func text(_ key: FlowKey, mask: FlowMask) -> String {
     var rest = mask
@@ -27,7 +30,7 @@ extension FlowMask {
   init(fieldsOf key: FlowKey) {
     self.init()
     var fields: [Field] = [.inPort, .vlanTCI, .ethernetSource, .ethernetDestination, .etherType]
-    if key.innerVLANTCI != 0 { fields.append(.innerVLANTCI) }
+    if key.vlanTCI & 0x1000 != 0 { fields.append(.innerVLANTCI) }
     let isIPv4 = key.etherType == 0x0800
     let isIPv6 = key.etherType == 0x86dd
     if isIPv4 { fields += [.ipv4Source, .ipv4Destination] }
@@ -59,8 +62,10 @@ extension FlowMask {
     case 17, 132: return [.udpSource, .udpDestination]
     case 1 where !isIPv6: return [.icmpType, .icmpCode]
     case 58 where isIPv6:
-      let isND = key.transportSource == 135 || key.transportSource == 136
-      return [.icmpv6Type, .icmpv6Code] + (isND ? [.ndTarget, .ndSourceLinkLayer, .ndTargetLinkLayer] : [])
+      var fields: [Field] = [.icmpv6Type, .icmpv6Code]
+      if key.transportSource == 135 { fields += [.ndTarget, .ndSourceLinkLayer] }
+      if key.transportSource == 136 { fields += [.ndTarget, .ndTargetLinkLayer] }
+      return fields
     default: return []
     }
   }

@@ -15,8 +15,7 @@ package struct PortReport {
 
   /// Two lines, from 1.3 on three, without the newline of the last.
   package func text(_ port: PortStatistics) -> String {
-    let name = names.text(port: port.port)
-    var text = "  port " + String(repeating: " ", count: max(0, 2 - name.count)) + name
+    var text = "  port " + (port.port.rawValue < 10 ? " " : "") + names.text(port: port.port)
     text += ": rx pkts=\(counter(port.rxPackets)), bytes=\(counter(port.rxBytes)), drop=\(counter(port.rxDropped)), "
     text += "errs=\(counter(port.rxErrors)), frame=\(counter(port.rxFrameErrors)), over=\(counter(port.rxOverErrors)), "
     text += "crc=\(counter(port.rxCRCErrors))\n           "

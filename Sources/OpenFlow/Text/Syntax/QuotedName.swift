@@ -1,11 +1,11 @@
-// Names of ports and tables: plain where they can't be mistaken, else in quotes with JSON's escapes (RFC 8259 §7).
+// Names of ports and tables: letters and digits plain, all others in quotes with JSON's escapes (RFC 8259 §7).
 
 enum QuotedName {
   /// A name as it stands in a flow.
   static func text(_ name: String) -> String {
     let plain = name.utf8.allSatisfy { byte in
       (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-        || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || byte == UInt8(ascii: "_")
+        || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
     }
     let startsWithLetter = name.utf8.first.map { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ?? false
     if plain && startsWithLetter { return name }

@@ -1,7 +1,7 @@
 // Statistics and features of groups and meters (OpenFlow 1.5 §7.3.5.10 to §7.3.5.15).
 
 /// Counters of a group.
-package struct GroupStatistics: Equatable, Sendable {
+package struct GroupCounters: Equatable, Sendable {
   package struct Counter: Equatable, Sendable {
     package var packetCount: UInt64
     package var byteCount: UInt64
@@ -46,13 +46,13 @@ package struct GroupFeatures: Equatable, Sendable {
 }
 
 /// Counters of a meter.
-package struct MeterStatistics: Equatable, Sendable {
+package struct MeterCounters: Equatable, Sendable {
   package var meter: UInt32
   package var flowCount: UInt32 = 0
   package var packetInCount: UInt64 = 0
   package var byteInCount: UInt64 = 0
   package var duration = ElapsedTime()
-  package var bands: [GroupStatistics.Counter] = []
+  package var bands: [GroupCounters.Counter] = []
 
   package init(meter: UInt32) { self.meter = meter }
 }

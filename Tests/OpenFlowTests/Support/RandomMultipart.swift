@@ -105,8 +105,8 @@ extension SeededGenerator {
     return .change(change)
   }
 
-  mutating func counters() -> [GroupStatistics.Counter] {
-    list(4) { GroupStatistics.Counter(packetCount: $0.next(), byteCount: $0.next()) }
+  mutating func counters() -> [GroupCounters.Counter] {
+    list(4) { GroupCounters.Counter(packetCount: $0.next(), byteCount: $0.next()) }
   }
 
   mutating func replies(_ version: OpenFlowVersion) -> [MultipartReply] {
@@ -137,7 +137,7 @@ extension SeededGenerator {
       return queue
     }
     let groups = list(4) { generator in
-      var group = GroupStatistics(group: generator.u32())
+      var group = GroupCounters(group: generator.u32())
       group.referenceCount = generator.u32()
       group.duration = generator.elapsed()
       group.buckets = generator.counters()
@@ -168,7 +168,7 @@ extension SeededGenerator {
     meterFeatures.maximumMeters = u32()
     meterFeatures.maximumBands = 8
     let meters = list(4) { generator in
-      var meter = MeterStatistics(meter: generator.u32())
+      var meter = MeterCounters(meter: generator.u32())
       meter.packetInCount = generator.next()
       meter.bands = generator.counters()
       return meter

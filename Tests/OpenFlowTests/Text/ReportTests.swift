@@ -133,13 +133,13 @@ import VSwitchCore
   }
 
   @Test func groupsAndMetersAsInTheirStatistics() {
-    var group = GroupStatistics(group: 5)
+    var group = GroupCounters(group: 5)
     group.duration = ElapsedTime(seconds: 1, nanoseconds: 303_000_000)
     group.buckets = [.init(packetCount: 0, byteCount: 0)]
     #expect(
       GroupPrinter.text(group)
         == "group_id=5,duration=1.303s,ref_count=0,packet_count=0,byte_count=0,bucket0:packet_count=0,byte_count=0")
-    var meter = MeterStatistics(meter: 1)
+    var meter = MeterCounters(meter: 1)
     meter.duration = ElapsedTime(seconds: 0, nanoseconds: 38_000_000)
     meter.bands = [.init(packetCount: 0, byteCount: 0)]
     #expect(

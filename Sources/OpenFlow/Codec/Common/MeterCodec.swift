@@ -111,8 +111,8 @@ enum MeterCodec {
     writer.patch16(UInt16(truncatingIfNeeded: writer.count - start), at: start)
   }
 
-  static func decodeStatistics(_ reader: inout WireReader) throws(ErrorCode) -> MeterStatistics {
-    var meter = MeterStatistics(meter: try reader.u32())
+  static func decodeStatistics(_ reader: inout WireReader) throws(ErrorCode) -> MeterCounters {
+    var meter = MeterCounters(meter: try reader.u32())
     let length = Int(try reader.u16())
     var entry = try reader.part(length - 6)
     try entry.skip(6)
@@ -121,12 +121,12 @@ enum MeterCodec {
     meter.byteInCount = try entry.u64()
     meter.duration = ElapsedTime(seconds: try entry.u32(), nanoseconds: try entry.u32())
     while !entry.isAtEnd {
-      meter.bands.append(GroupStatistics.Counter(packetCount: try entry.u64(), byteCount: try entry.u64()))
+      meter.bands.append(GroupCounters.Counter(packetCount: try entry.u64(), byteCount: try entry.u64()))
     }
     return meter
   }
 
-  static func encodeStatistics(_ meter: MeterStatistics, to writer: inout WireWriter) throws(EncodeError) {
+  static func encodeStatistics(_ meter: MeterCounters, to writer: inout WireWriter) throws(EncodeError) {
     let start = writer.count
     writer.u32(meter.meter)
     writer.u16(0)

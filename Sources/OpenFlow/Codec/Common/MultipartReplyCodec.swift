@@ -49,7 +49,7 @@ enum MultipartReplyCodec {
     case (7, _): return .groupDescriptions(try groupDescriptions(&reader, version))
     case (8, _): return .groupFeatures(try StatisticsCodec.decodeGroupFeatures(&reader))
     case (9, _):
-      var meters: [MeterStatistics] = []
+      var meters: [MeterCounters] = []
       while !reader.isAtEnd { meters.append(try MeterCodec.decodeStatistics(&reader)) }
       return .meters(meters)
     case (10, _):
@@ -107,8 +107,8 @@ enum MultipartReplyCodec {
     return flows
   }
 
-  private static func groups(_ reader: inout WireReader) throws(ErrorCode) -> [GroupStatistics] {
-    var groups: [GroupStatistics] = []
+  private static func groups(_ reader: inout WireReader) throws(ErrorCode) -> [GroupCounters] {
+    var groups: [GroupCounters] = []
     while !reader.isAtEnd { groups.append(try StatisticsCodec.decodeGroup(&reader)) }
     return groups
   }

@@ -157,23 +157,23 @@ enum StatisticsCodec {
 
   // MARK: groups
 
-  static func decodeGroup(_ reader: inout WireReader) throws(ErrorCode) -> GroupStatistics {
+  static func decodeGroup(_ reader: inout WireReader) throws(ErrorCode) -> GroupCounters {
     let length = Int(try reader.u16())
     var entry = try reader.part(length - 2)
     try entry.skip(2)
-    var group = GroupStatistics(group: try entry.u32())
+    var group = GroupCounters(group: try entry.u32())
     group.referenceCount = try entry.u32()
     try entry.skip(4)
     group.packetCount = try entry.u64()
     group.byteCount = try entry.u64()
     group.duration = ElapsedTime(seconds: try entry.u32(), nanoseconds: try entry.u32())
     while !entry.isAtEnd {
-      group.buckets.append(GroupStatistics.Counter(packetCount: try entry.u64(), byteCount: try entry.u64()))
+      group.buckets.append(GroupCounters.Counter(packetCount: try entry.u64(), byteCount: try entry.u64()))
     }
     return group
   }
 
-  static func encodeGroup(_ group: GroupStatistics, to writer: inout WireWriter) throws(EncodeError) {
+  static func encodeGroup(_ group: GroupCounters, to writer: inout WireWriter) throws(EncodeError) {
     let start = writer.count
     writer.zeros(4)
     writer.u32(group.group)

@@ -115,7 +115,7 @@ package struct GroupPrinter {
 
 extension GroupPrinter {
   /// A line of dump-group-stats, without the space before it.
-  package static func text(_ group: GroupStatistics) -> String {
+  package static func text(_ group: GroupCounters) -> String {
     var text = "group_id=\(group.group),duration=" + FlowPrinter.text(group.duration)
     text += ",ref_count=\(group.referenceCount),packet_count=\(group.packetCount),byte_count=\(group.byteCount)"
     for (index, bucket) in group.buckets.enumerated() {

@@ -126,7 +126,7 @@ package enum MeterPrinter {
   }
 
   /// Counters of a meter, as meter-stats prints them. An empty line stands between meters.
-  package static func text(_ meter: MeterStatistics) -> String {
+  package static func text(_ meter: MeterCounters) -> String {
     var text =
       "meter:\(id(meter.meter)) flow_count:\(meter.flowCount) packet_in_count:\(meter.packetInCount) "
       + "byte_in_count:\(meter.byteInCount) duration:\(FlowPrinter.text(meter.duration)) bands:"

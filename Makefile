@@ -3,6 +3,7 @@
 #   make test       debug build and all tests (as root: the system tests, too)
 #   make demo       a router lab of four hosts on two VLANs, built, tested and taken down again (root)
 #   make perf       instructions per packet, allocations per packet, a short round against other switches (root)
+#   make fuzz       each fuzz target for FUZZ_SECONDS (600), found inputs in .build-fuzz/found
 #   make install    to PREFIX (default /usr/local), under DESTDIR if given; with COMPAT=1 also as ovs-vsctl
 #   make lint       what CI checks of the sources' form
 
@@ -20,7 +21,7 @@ RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 
-.PHONY: all build configuration-page packages test system-test-release demo perf peers lint install uninstall clean
+.PHONY: all build configuration-page packages test system-test-release demo perf peers fuzz lint install uninstall clean
 
 all: build
 
@@ -54,6 +55,20 @@ perf:
 peers: build
 	VSWITCH_BINDIR=$(BIN) python3 Perf/Peers/compare.py
 
+# Each target runs alone, from the seeds in Tests/Fuzz/Corpus and what earlier runs added in .build-fuzz.
+FUZZERS ?= FlowText
+FUZZ_SECONDS ?= 600
+FUZZ = VSWITCH_FUZZ=1 $(SWIFT) build -c release --build-path .build-fuzz -Xswiftc -sanitize=fuzzer -Xswiftc -use-ld=lld
+
+fuzz:
+	mkdir -p .build-fuzz/found
+	set -e; for name in $(FUZZERS); do \
+	  $(FUZZ) -j $(JOBS) --product fuzz-$$name; \
+	  mkdir -p .build-fuzz/corpus-$$name; \
+	  SWIFT_BACKTRACE=enable=no $$($(FUZZ) --show-bin-path)/fuzz-$$name -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	    -artifact_prefix=.build-fuzz/found/$$name- .build-fuzz/corpus-$$name Tests/Fuzz/Corpus/$$name; \
+	done
+
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Perf
 
@@ -78,4 +93,4 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vsctl.fish
 
 clean:
-	rm -rf .build .build-perf
+	rm -rf .build .build-perf .build-fuzz

@@ -105,3 +105,17 @@ if Context.environment["VSWITCH_PERF"] != nil {
       plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
   }
 }
+
+// Fuzz targets have libFuzzer's main, and so are out of an ordinary build (`make fuzz`).
+if Context.environment["VSWITCH_FUZZ"] != nil {
+  let fuzzers: [(name: String, dependencies: [Target.Dependency])] = [
+    ("FlowText", ["OpenFlow", "VSwitchCore"])
+  ]
+  package.targets.append(.systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"))
+  package.targets += fuzzers.map { fuzzer in
+    .executableTarget(
+      name: "fuzz-\(fuzzer.name)", dependencies: fuzzer.dependencies + ["CLibFuzzer"],
+      path: "Tests/Fuzz/\(fuzzer.name)",
+      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+  }
+}

@@ -95,6 +95,8 @@ if Context.environment["VSWITCH_PERF"] != nil {
     .target(
       name: "PerfScenarios", dependencies: ["Datapath", "VSwitchCore"], path: "Perf/Scenarios", swiftSettings: strict),
     .executableTarget(
+      name: "classifier", dependencies: ["VSwitchCore"], path: "Perf/Classifier", swiftSettings: strict),
+    .executableTarget(
       name: "bridge-burst", dependencies: ["PerfScenarios"], path: "Perf/Callgrind/bridge-burst", swiftSettings: strict),
   ]
   package.targets += ["WireBenchmarks", "BridgeBenchmarks"].map { name in

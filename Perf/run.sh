@@ -3,6 +3,7 @@
 # valgrind and so the same on any machine; then a short round side by side with other switches (root).
 #   ROUNDS=5 Perf/run.sh      longer round of the second part
 #   PEERS=no Perf/run.sh      first part only
+#   CLASSIFIER="--sizes 1000 --shapes acl" Perf/run.sh   other rule sets (default: all shapes, 1k to 500k rules)
 #   BENCHMARKS=yes Perf/run.sh   also the wall-clock suites of Perf/Benchmarks
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +21,11 @@ status=0
 Perf/Callgrind/measure.py "$program" || status=1
 Perf/Callgrind/check-hot-path.py "$program" || status=1
 [ $status = 0 ] || echo "over the limits of Perf/thresholds" >&2
+
+printf '\nflow tables: generated rule sets beside plain tuple-space search and a list\n'
+VSWITCH_PERF=1 swift build -c release -j "$(nproc)" --static-swift-stdlib --scratch-path $scratch --product classifier
+# shellcheck disable=SC2086
+"$(dirname "$program")/classifier" ${CLASSIFIER:-}
 
 if [ "${BENCHMARKS:-no}" = yes ]; then
   # Wall-clock figures, for comparisons within one run.

@@ -124,12 +124,12 @@ import Synchronization
   // MARK: building
 
   private mutating func release(_ leaf: TreeLeaf, _ retire: (UnsafeMutableRawPointer) -> Void) {
-    byteCount -= 8 * (leaf.count + 1)
+    byteCount -= TreeLeaf.byteCount(leaf.count)
     unsafe retire(UnsafeMutableRawPointer(leaf.base))
   }
 
   private mutating func makeLeaf(_ entries: [TreeEntry]) -> UInt {
-    byteCount += 8 * (entries.count + 1)
+    byteCount += TreeLeaf.byteCount(entries.count)
     return TreeLeaf(entries).reference
   }
 

@@ -46,33 +46,50 @@ struct TreeBit {
   var examined: UInt64
 }
 
-/// Rules behind their number: each 16 bits of priority and 48 of address.
+/// Entries behind their number.
 @safe struct TreeLeaf {
   let base: UnsafeMutablePointer<UInt64>
 
   @inline(__always) var count: Int { unsafe Int(base.pointee) }
   /// - Parameter i: below `count`.
-  @inline(__always) func entry(_ i: Int) -> TreeEntry { unsafe TreeEntry(bits: base[i &+ 1]) }
+  @inline(__always) func entry(_ i: Int) -> TreeEntry {
+    unsafe UnsafeMutableRawPointer(base + 1).assumingMemoryBound(to: TreeEntry.self)[i]
+  }
   var reference: UInt { unsafe UInt(bitPattern: base) + 1 }
+  static func byteCount(_ entryCount: Int) -> Int { 8 + entryCount * MemoryLayout<TreeEntry>.stride }
 
   /// Rules by falling priority.
   init(_ entries: [TreeEntry]) {
-    unsafe base = .allocate(capacity: entries.count + 1)
+    guard let memory = unsafe malloc(TreeLeaf.byteCount(entries.count)) else { fatalError("out of memory") }
+    unsafe base = memory.bindMemory(to: UInt64.self, capacity: 1)
     unsafe base.initialize(to: UInt64(entries.count))
-    for (i, entry) in entries.enumerated() { unsafe (base + i + 1).initialize(to: entry.bits) }
+    let places = unsafe (memory + 8).bindMemory(to: TreeEntry.self, capacity: entries.count)
+    for (i, entry) in entries.enumerated() { unsafe (places + i).initialize(to: entry) }
   }
   @inline(__always) init(base: UnsafeMutablePointer<UInt64>) { unsafe self.base = base }
 
   var entries: [TreeEntry] { (0..<count).map { entry($0) } }
 }
 
+/// A rule of a leaf, with that word of its match which has most bits: enough to pass over most rules without going to
+/// where they are.
 struct TreeEntry {
-  let bits: UInt64
-  @inline(__always) init(bits: UInt64) { self.bits = bits }
+  /// 16 bits of priority, 48 of address.
+  private let bits: UInt64
+  let mask: UInt64
+  let value: UInt64
+  let wordIndex: Int
+
   init(_ rule: Rule) {
     // Addresses of user space are below 2^48 on the platforms of this switch.
     precondition(rule.address >> 48 == 0)
     bits = UInt64(rule.address) | UInt64(rule.priority) &<< 48
+    let sparse = rule.mask
+    var widest = 0
+    for i in 0..<sparse.count where sparse[i].mask.nonzeroBitCount > sparse[widest].mask.nonzeroBitCount { widest = i }
+    mask = sparse.count == 0 ? 0 : sparse[widest].mask
+    value = sparse.count == 0 ? 0 : unsafe rule.values[widest]
+    wordIndex = sparse.count == 0 ? 0 : sparse[widest].index
   }
   @inline(__always) var priority: UInt16 { UInt16(truncatingIfNeeded: bits &>> 48) }
   @inline(__always) var rule: Rule? { Rule(address: UInt(bits & 0xffff_ffff_ffff)) }

@@ -52,7 +52,7 @@ final class Classifier {
       treeCounts[Classifier.key(mask), default: 0] >= Classifier.treeShare
     else { return nil }
     let subtable = Subtable(mask: mask, seed: seed)
-    unsafe mask.block.pointee.useCount += 1
+    unsafe mask.block.pointee.useCount.add(1)
     subtables[Classifier.key(mask)] = subtable
     isListOutdated = true
     return KeyWords.with(key) { subtable.hash($0) }
@@ -68,8 +68,8 @@ final class Classifier {
     let key = Classifier.key(rule.mask)
     if unsafe rule.record.pointee.isHashed {
       guard let subtable = subtables[key] else { return }
-      if unsafe subtable.record.pointee.ruleCount == 0
-        || rule.priority > subtable.record.pointee.maximumPriority
+      if unsafe subtable.record.pointee.ruleCount.value == 0
+        || rule.priority > subtable.record.pointee.maximumPriority.value
       {
         isListOutdated = true
       }
@@ -90,7 +90,7 @@ final class Classifier {
     if unsafe rule.record.pointee.isHashed {
       guard let subtable = subtables[key] else { return nil }
       subtable.remove(rule)
-      guard unsafe subtable.record.pointee.ruleCount == 0 else { return nil }
+      guard unsafe subtable.record.pointee.ruleCount.value == 0 else { return nil }
       subtables[key] = nil
       isListOutdated = true
       return subtable
@@ -106,7 +106,7 @@ final class Classifier {
     guard isListOutdated else { return }
     isListOutdated = false
     var list = subtables.values.map { subtable in
-      unsafe Place(maximumPriority: subtable.record.pointee.maximumPriority, subtable: subtable.address)
+      unsafe Place(maximumPriority: subtable.record.pointee.maximumPriority.value, subtable: subtable.address)
     }
     if tree.ruleCount > 0 { list.append(Place(maximumPriority: tree.maximumPriority, subtable: 0)) }
     list.sort { ($0.maximumPriority, $0.subtable) > ($1.maximumPriority, $1.subtable) }

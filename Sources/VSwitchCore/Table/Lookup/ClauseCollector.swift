@@ -62,6 +62,11 @@ struct ClauseCollector {
       for i in 0..<leaf.count {
         let entry = leaf.entry(i)
         guard entry.priority >= priority else { return }
+        if (key[entry.wordIndex] ^ entry.value) & entry.mask != 0 {
+          // That these bits are not the rule's is enough to know that it does not match.
+          mask.add(entry.mask, at: entry.wordIndex)
+          continue
+        }
         guard let rule = entry.rule, isCandidate(rule) else { continue }
         if let difference = rule.firstDifference(key) {
           mask.add(difference.mask, at: difference.index)

@@ -19,11 +19,11 @@ import Glibc
   /// The mask in its sparse form, used once more; give it back by `release`.
   mutating func use(_ mask: FlowMask) -> SparseMask {
     if let latest, latest.mask == mask {
-      unsafe latest.sparse.block.pointee.useCount += 1
+      unsafe latest.sparse.block.pointee.useCount.add(1)
       return latest.sparse
     }
     let sparse = find(mask) ?? make(mask)
-    unsafe sparse.block.pointee.useCount += 1
+    unsafe sparse.block.pointee.useCount.add(1)
     latest = (mask, sparse)
     return sparse
   }
@@ -34,22 +34,24 @@ import Glibc
     while let block = unsafe candidate {
       let sparse = unsafe SparseMask(block: block)
       if sparse.flowMask == mask { return sparse }
-      unsafe candidate = block.pointee.next
+      unsafe candidate = UnsafeMutablePointer(bitPattern: block.pointee.next.value)
     }
     return nil
   }
 
   mutating func release(_ mask: SparseMask) {
-    unsafe mask.block.pointee.useCount -= 1
-    guard unsafe mask.block.pointee.useCount == 0 else { return }
+    unsafe mask.block.pointee.useCount.add(-1)
+    guard unsafe mask.block.pointee.useCount.value == 0 else { return }
     if latest?.sparse == mask { latest = nil }
     let hash = unsafe mask.block.pointee.hash
     if unsafe first[hash] == mask.block {
-      unsafe first[hash] = mask.block.pointee.next
+      unsafe first[hash] = UnsafeMutablePointer(bitPattern: mask.block.pointee.next.value)
     } else {
       var before = unsafe first[hash]
-      while let block = unsafe before, unsafe block.pointee.next != mask.block { unsafe before = block.pointee.next }
-      unsafe before?.pointee.next = mask.block.pointee.next
+      while let block = unsafe before, unsafe block.pointee.next.value != UInt(bitPattern: mask.block) {
+        unsafe before = UnsafeMutablePointer(bitPattern: block.pointee.next.value)
+      }
+      unsafe before?.pointee.next.set(mask.block.pointee.next.value)
     }
     byteCount -= MaskStore.byteCount(mask.count)
     unsafe free(mask.block)
@@ -60,7 +62,9 @@ import Glibc
     let hash = MaskStore.hash(mask)
     guard let memory = unsafe malloc(MaskStore.byteCount(indices.count)) else { fatalError("out of memory") }
     let block = unsafe memory.bindMemory(to: MaskBlock.self, capacity: 1)
-    unsafe block.initialize(to: MaskBlock(count: indices.count, hash: hash, useCount: 0, next: first[hash]))
+    unsafe block.initialize(
+      to: MaskBlock(
+        count: indices.count, hash: hash, useCount: ControlWord(0), next: ControlWord(UInt(bitPattern: first[hash]))))
     let sparse = unsafe SparseMask(block: block)
     for (i, index) in indices.enumerated() {
       unsafe (sparse.words + i).initialize(to: MaskWord(mask: mask.words[index], index: index))

@@ -98,9 +98,13 @@ struct Search {
     for i in 0..<leaf.count {
       let entry = leaf.entry(i)
       guard isWorth(entry.priority) else { return }
+      if (key[entry.wordIndex] ^ entry.value) & entry.mask != 0 {
+        // That these bits are not the rule's is enough to know that it does not match.
+        mask.add(entry.mask, at: entry.wordIndex)
+        continue
+      }
       guard let rule = entry.rule, accepts(rule) else { continue }
       if let difference = rule.firstDifference(key) {
-        // That these bits are not the rule's is enough to know that it does not match.
         mask.add(difference.mask, at: difference.index)
       } else {
         rule.mask.add(to: mask)

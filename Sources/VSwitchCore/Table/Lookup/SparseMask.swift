@@ -11,13 +11,13 @@ struct MaskWord {
 }
 
 /// What stands before the words.
-@safe struct MaskBlock {
+@safe struct MaskBlock: ~Copyable {
   let count: Int
   let hash: UInt64
   /// Rules and subtables that have it.
-  var useCount: Int
-  /// Next with the same hash in the store.
-  var next: UnsafeMutablePointer<MaskBlock>?
+  let useCount: ControlWord<Int>
+  /// Address of the next with the same hash in the store; 0: none.
+  let next: ControlWord<UInt>
 }
 
 /// Handle of a mask: copies name the same.

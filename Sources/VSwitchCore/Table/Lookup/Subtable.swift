@@ -15,11 +15,11 @@ struct SubtableRecord: ~Copyable {
   /// Address of the `BucketArray`.
   let buckets: Atomic<UInt>
   // Control's.
-  var ruleCount = 0
+  let ruleCount = ControlWord(0)
   /// Buckets that are not untouched: in use or emptied.
-  var usedBucketCount = 0
+  let usedBucketCount = ControlWord(0)
   /// At least the highest priority of its rules.
-  var maximumPriority: UInt16 = 0
+  let maximumPriority = ControlWord(UInt16(0))
 
   init(mask: SparseMask, seed: UInt64, buckets: UInt) {
     self.mask = mask
@@ -133,8 +133,8 @@ struct SubtableRecord: ~Copyable {
   /// Adds a rule with this mask and hash.
   /// - Parameter retire: gets memory to free after a grace period.
   func insert(_ rule: Rule, retire: (UnsafeMutableRawPointer) -> Void) {
-    unsafe record.pointee.ruleCount += 1
-    unsafe record.pointee.maximumPriority = max(record.pointee.maximumPriority, rule.priority)
+    unsafe record.pointee.ruleCount.add(1)
+    unsafe record.pointee.maximumPriority.set(max(record.pointee.maximumPriority.value, rule.priority))
     guard let buckets else { return }
     let indexMask = buckets.indexMask
     var index = Int(rule.hash) & indexMask
@@ -155,8 +155,8 @@ struct SubtableRecord: ~Copyable {
     rule.next = nil
     buckets.store(Subtable.bucket(rule), at: free ?? index)
     guard free == nil else { return }
-    unsafe record.pointee.usedBucketCount += 1
-    if unsafe record.pointee.usedBucketCount * 4 > (indexMask + 1) * 3 { unsafe rebuild(buckets, retire: retire) }
+    unsafe record.pointee.usedBucketCount.add(1)
+    if unsafe record.pointee.usedBucketCount.value * 4 > (indexMask + 1) * 3 { unsafe rebuild(buckets, retire: retire) }
   }
 
   private static func bucket(_ rule: Rule) -> UInt64 {
@@ -186,7 +186,7 @@ struct SubtableRecord: ~Copyable {
       let bucket = buckets.load(index)
       if bucket == 0 { return }
       if let first = Subtable.rule(bucket), first.hash == rule.hash {
-        unsafe record.pointee.ruleCount -= 1
+        unsafe record.pointee.ruleCount.add(-1)
         if first == rule {
           // An emptied bucket keeps its place in the probing, so that none behind it is lost.
           buckets.store(rule.next.map(Subtable.bucket) ?? Subtable.emptied, at: index)
@@ -214,7 +214,7 @@ struct SubtableRecord: ~Copyable {
       while new.load(place) != 0 { place = (place + 1) & new.indexMask }
       new.store(old.load(index), at: place)
     }
-    unsafe record.pointee.usedBucketCount = inUse
+    unsafe record.pointee.usedBucketCount.set(inUse)
     unsafe record.pointee.buckets.store(new.address, ordering: .releasing)
     unsafe retire(UnsafeMutableRawPointer(old.base))
   }

@@ -15,14 +15,14 @@ import Glibc
   /// Compiled instructions, used by one more rule; give them back by `release`.
   mutating func use(_ instructions: Instructions) throws(RuleCode.Fault) -> ActionsPointer {
     if let latest = unsafe latest, unsafe latest.instructions == instructions {
-      unsafe latest.actions.pointee.ruleCount += 1
+      unsafe latest.actions.pointee.ruleCount.add(1)
       return unsafe latest.actions
     }
     let code = try RuleCode(instructions)
     let hash = code.hash
     var candidate = unsafe first[hash]
     while let actions = unsafe candidate, unsafe !actions.pointee.code.isEqual(to: code) {
-      unsafe candidate = actions.pointee.next
+      unsafe candidate = ActionsPointer(bitPattern: actions.pointee.next.value)
     }
     let actions: ActionsPointer
     if let known = unsafe candidate {
@@ -31,7 +31,7 @@ import Glibc
     } else {
       unsafe actions = make(code, instructions, hash: hash)
     }
-    unsafe actions.pointee.ruleCount += 1
+    unsafe actions.pointee.ruleCount.add(1)
     unsafe latest = (instructions, actions)
     return unsafe actions
   }
@@ -54,23 +54,25 @@ import Glibc
     unsafe actions.initialize(
       to: SharedActions(
         code: code, clauses: list, clauseCount: clauses.count, hasReferences: !references.isEmpty, hash: hash,
-        ruleCount: 0, next: first[hash]))
+        ruleCount: ControlWord(0), next: ControlWord(UInt(bitPattern: first[hash]))))
     unsafe first[hash] = actions
     byteCount += MemoryLayout<SharedActions>.stride + code.byteCount
     return unsafe actions
   }
 
   mutating func release(_ actions: ActionsPointer) {
-    unsafe actions.pointee.ruleCount -= 1
-    guard unsafe actions.pointee.ruleCount == 0 else { return }
+    unsafe actions.pointee.ruleCount.add(-1)
+    guard unsafe actions.pointee.ruleCount.value == 0 else { return }
     if unsafe latest?.actions == actions { unsafe latest = nil }
     let hash = unsafe actions.pointee.hash
     if unsafe first[hash] == actions {
-      unsafe first[hash] = actions.pointee.next
+      unsafe first[hash] = ActionsPointer(bitPattern: actions.pointee.next.value)
     } else {
       var before = unsafe first[hash]
-      while let block = unsafe before, unsafe block.pointee.next != actions { unsafe before = block.pointee.next }
-      unsafe before?.pointee.next = actions.pointee.next
+      while let block = unsafe before, unsafe block.pointee.next.value != UInt(bitPattern: actions) {
+        unsafe before = ActionsPointer(bitPattern: block.pointee.next.value)
+      }
+      unsafe before?.pointee.next.set(actions.pointee.next.value)
     }
     unsafe byteCount -= MemoryLayout<SharedActions>.stride + actions.pointee.code.byteCount
     unsafe actions.pointee.code.deallocate()

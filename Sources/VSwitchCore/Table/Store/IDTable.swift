@@ -55,7 +55,7 @@ struct RecordHead: ~Copyable {
     /// Address of the `BucketArray`.
     let buckets: Atomic<UInt>
     /// Buckets that are not untouched.
-    var usedCount = 0
+    let usedCount = ControlWord(0)
     init() { buckets = Atomic(BucketArray(count: 16).address) }
   }
   private let state: UnsafeMutablePointer<State>
@@ -120,8 +120,10 @@ struct RecordHead: ~Copyable {
     }
     buckets.store(UInt64(record.address), at: free ?? index)
     guard free == nil else { return }
-    unsafe state.pointee.usedCount += 1
-    if unsafe state.pointee.usedCount * 4 > (buckets.indexMask + 1) * 3 { unsafe rebuild(buckets, retire: retire) }
+    unsafe state.pointee.usedCount.add(1)
+    if unsafe state.pointee.usedCount.value * 4 > (buckets.indexMask + 1) * 3 {
+      unsafe rebuild(buckets, retire: retire)
+    }
   }
 
   /// Takes a record out.
@@ -156,7 +158,7 @@ struct RecordHead: ~Copyable {
       while new.load(place) != 0 { place = (place + 1) & new.indexMask }
       new.store(old.load(index), at: place)
     }
-    unsafe state.pointee.usedCount = inUse
+    unsafe state.pointee.usedCount.set(inUse)
     unsafe state.pointee.buckets.store(new.address, ordering: .releasing)
     unsafe retire(UnsafeMutableRawPointer(old.base))
   }

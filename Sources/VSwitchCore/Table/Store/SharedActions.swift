@@ -14,7 +14,7 @@ struct ConjunctionClause {
   let clauseCount: UInt8
 }
 
-@safe struct SharedActions {
+@safe struct SharedActions: ~Copyable {
   let code: RuleCode
   /// The clauses if the rule is one of a conjunction.
   let clauses: UnsafeMutablePointer<ConjunctionClause>?
@@ -23,7 +23,7 @@ struct ConjunctionClause {
   let hasReferences: Bool
   /// Of the code, to find it again.
   let hash: UInt64
-  var ruleCount: Int
-  /// Next of the same bucket in the store.
-  var next: ActionsPointer?
+  let ruleCount: ControlWord<Int>
+  /// Address of the next with the same hash in the store; 0: none.
+  let next: ControlWord<UInt>
 }

@@ -21,7 +21,7 @@ RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 
-.PHONY: all build configuration-page packages test system-test-release demo perf peers fuzz lint install uninstall clean
+.PHONY: all build configuration-page packages test sanitize system-test-release demo perf peers fuzz lint install uninstall clean
 
 all: build
 
@@ -40,6 +40,12 @@ packages:
 test:
 	$(SWIFT) build --build-tests -j $(JOBS)
 	$(SWIFT) test --skip-build $(TEST_FLAGS)
+
+# The packet path's tests under AddressSanitizer.
+sanitize:
+	$(SWIFT) build --build-tests -j $(JOBS) --sanitize=address --scratch-path .build-sanitize
+	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build-sanitize \
+	  --filter 'VSwitchCoreTests|DatapathTests|DifferentialTests'
 
 # The system tests on the programs as they are shipped: memory and wake-ups are checked on those alone.
 system-test-release: build

@@ -1,6 +1,7 @@
 // The datapath as the control world sees it: one object that is brought to a desired state and asked for its state.
 // Thread-safe; calls take milliseconds (ports are opened, a grace period is waited for), so call it from control code.
 
+import Dispatch
 import Glibc
 import Synchronization
 import VSwitchCore
@@ -11,24 +12,34 @@ package final class Datapath: Sendable {
   package let events: AsyncStream<DatapathEvent>
   private let eventSource: AsyncStream<DatapathEvent>.Continuation
   private let opener: PortOpener
-  private let worker: WorkerThread
-  private let state = Mutex(ControlState())
+  let worker: WorkerThread
+  let state = Mutex(ControlState())
+  /// From the worker: packets for controllers, rules to be learned.
+  let flowEvents: EventRing
+  let flowEventPump = Mutex<FlowEventPump?>(nil)
+  /// Packets that rules have sent to controllers; when too many wait, the newest are dropped. One consumer.
+  package let controllerPackets: AsyncStream<BridgePacket>
+  let controllerPacketSource: AsyncStream<BridgePacket>.Continuation
   /// Keys the MAC tables' hash.
   private let seed: UInt64
   private let links: LinkMonitor
 
   /// Starts the worker; no ports yet.
   package init(_ options: DatapathOptions) throws(ConfigError) {
+    (controllerPackets, controllerPacketSource) = AsyncStream.makeStream(
+      bufferingPolicy: .bufferingOldest(Datapath.controllerPacketLimit))
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
     opener = PortOpener(captureDirectory: options.captureDirectory)
     var random = SystemRandomNumberGenerator()
     seed = random.next()
+    flowEvents = try EventRing(byteCountLog2: 20)
     do throws(LinkError) { links = try LinkMonitor() } catch { throw error.configError }
     worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
     let changes = links.events
     Task { [weak self] in
       for await change in changes { self?.linkChanged(change) }
     }
+    startFlowEvents()
   }
 
   /// How packets are read and written: "io_uring" or "epoll".
@@ -37,10 +48,12 @@ package final class Datapath: Sendable {
   /// Ends the worker and closes every port. Nothing else may be called afterwards.
   package func shutdown() {
     links.stop()
+    stopFlowEvents()
     state.withLock { state in
       worker.stop()
       for bridge in state.bridges.values { bridge.macTable.deallocate() }
       state = ControlState()
+      flowEvents.deallocate()
     }
     eventSource.finish()
   }
@@ -152,7 +165,7 @@ package final class Datapath: Sendable {
           worker.mailbox.perform { _ in known.macTable.setAgeing(seconds: seconds) }
         }
       } else {
-        state.bridges[wanted.name] = BridgeState(config: wanted, macTable: makeTable(wanted))
+        state.addBridge(wanted, macTable: makeTable(wanted), events: flowEvents, seed: seed)
       }
     }
   }
@@ -172,7 +185,7 @@ package final class Datapath: Sendable {
   }
 
   /// Makes the worker forward by the state as it is and frees the tables before.
-  private func publish(_ state: inout ControlState) {
+  func publish(_ state: inout ControlState) {
     let tables = state.makeTables()
     worker.mailbox.publish(tables)
     worker.mailbox.waitForGracePeriod()

@@ -4,9 +4,10 @@
 import VSwitchCore
 
 /// One bridge that exists.
-struct BridgeState {
+struct BridgeState: @unchecked Sendable {
   var config: BridgeConfig
   var macTable: MACTable
+  var flows: BridgeFlows?
 }
 
 /// The datapath's state behind its lock.
@@ -20,6 +21,16 @@ struct ControlState {
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
   private var slotsInUse: Set<UInt16> = []
+  /// Number of the next bridge's flow tables.
+  private var nextBridgeIdentifier: UInt32 = 1
+
+  /// Adds a bridge with its first rule. Without memory for flow tables it still forwards as a learning bridge.
+  mutating func addBridge(_ config: BridgeConfig, macTable: MACTable, events: EventRing, seed: UInt64) {
+    let flows = try? BridgeFlows(
+      identifier: nextBridgeIdentifier, events: events, seed: seed, now: monotonicNanoseconds())
+    nextBridgeIdentifier += 1
+    bridges[config.name] = BridgeState(config: config, macTable: macTable, flows: flows)
+  }
 
   /// A slot that no port has.
   mutating func takeSlot() throws(ConfigError) -> UInt16 {
@@ -41,15 +52,27 @@ struct ControlState {
     return 65279
   }
 
+  /// Index of a bridge in the forwarding tables.
+  func bridgeIndex(_ name: String) -> UInt16? {
+    bridges.keys.sorted().firstIndex(of: name).map { UInt16(truncatingIfNeeded: $0) }
+  }
+
+  /// The open ports of a bridge.
+  func numberedPorts(of bridge: String) -> [(number: PortNumber, slot: UInt16)] {
+    ports.filter { $0.key.bridge == bridge }.map { (PortNumber(openFlow10: $1.portNumber), $1.slot) }
+  }
+
   /// The forwarding tables for what is open now.
   func makeTables() -> ForwardingTables {
     let slotCount = Int(slotsInUse.max().map { $0 + 1 } ?? 0)
     var entries = (0..<slotCount).map { _ in ForwardingPort(vlan: VLANPolicy(VLANConfig())) }
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     let peers = patchPeers()
+    var flowPorts: [FlowPorts] = []
     for (index, name) in bridges.keys.sorted().enumerated() {
       guard let bridge = bridges[name] else { continue }
       var members: [UInt16] = []
+      var numbered: [(number: PortNumber, slot: UInt16)] = []
       for (key, port) in ports where key.bridge == name {
         let slot = Int(port.slot)
         if port.config.interface.kind == .patch {
@@ -62,17 +85,25 @@ struct ControlState {
         entries[slot].vlan.deallocate()
         entries[slot].vlan = VLANPolicy(port.config.vlan)
         members.append(port.slot)
+        numbered.append((PortNumber(openFlow10: port.portNumber), port.slot))
+      }
+      var flows: FlowBridge?
+      if let owner = bridge.flows, !owner.isNormalOnly {
+        let ports = owner.makePorts(numbered)
+        flowPorts.append(ports)
+        flows = owner.makeBridge(index: UInt16(index), ports: ports)
       }
       bridgeEntries.append(
         (
           ForwardingBridge(
             macTable: bridge.macTable, firstMember: 0, memberCount: 0,
             forwardsReservedMulticast: bridge.config.forwardReservedMulticast,
-            hasFloodVLANs: !bridge.config.floodVLANs.isEmpty, floodVLANs: VLANSet(bridge.config.floodVLANs)),
+            hasFloodVLANs: !bridge.config.floodVLANs.isEmpty, floodVLANs: VLANSet(bridge.config.floodVLANs),
+            flows: flows),
           members.sorted()
         ))
     }
-    return ForwardingTables(ports: entries, bridges: bridgeEntries)
+    return ForwardingTables(ports: entries, bridges: bridgeEntries, flowPorts: flowPorts)
   }
 
   /// The slot at the other end of each patch port whose peer is a patch port that names it.

@@ -26,6 +26,7 @@ package final class DatapathHarness {
   private let worker: Worker
   private var state = ControlState()
   private var memoryPorts: [PortKey: MemoryPort] = [:]
+  private let events: EventRing
 
   /// Builds the switch of `config`.
   /// - Parameters:
@@ -37,15 +38,16 @@ package final class DatapathHarness {
     seed: UInt64 = 1
   ) throws(ConfigError) {
     let time = time
+    events = try EventRing(byteCountLog2: 16)
     worker = try Worker(
       engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds })
     state.config = config
     for bridge in config.bridges {
-      state.bridges[bridge.name] = BridgeState(
-        config: bridge,
+      state.addBridge(
+        bridge,
         macTable: MACTable(
           limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: Burst.portLimit,
-          seed: seed))
+          seed: seed), events: events, seed: seed)
       for port in bridge.ports {
         let key = PortKey(bridge: bridge.name, name: port.name)
         let slot = try state.takeSlot()
@@ -65,7 +67,42 @@ package final class DatapathHarness {
     worker.busyPoll = config.busyPoll
   }
 
-  deinit { for bridge in state.bridges.values { bridge.macTable.deallocate() } }
+  deinit {
+    for bridge in state.bridges.values { bridge.macTable.deallocate() }
+    events.deallocate()
+  }
+
+  /// Changes a bridge's flow tables, all at once or, if one is refused, not at all.
+  package func changeFlows(bridge: String, _ changes: [TableChange]) throws(BundleError) {
+    guard let flows = state.bridges[bridge]?.flows else { return }
+    _ = try flows.tables.apply(bundle: changes, now: UInt64(time.seconds) * 1_000_000_000)
+    if flows.noteRules() {
+      let tables = state.makeTables()
+      worker.mailbox.publish(tables)
+      state.tables = tables
+    }
+    // Nobody reads meanwhile: the harness is the only thread.
+    _ = flows.tables.endGracePeriod(flows.tables.beginGracePeriod())
+  }
+
+  /// A bridge's rules.
+  package func rules(bridge: String) -> [RuleDescription] { state.bridges[bridge]?.flows?.tables.rules() ?? [] }
+
+  /// The number of cached flows of a bridge.
+  package func cachedFlowCount(bridge: String) -> Int {
+    guard let flows = state.bridges[bridge]?.flows else { return 0 }
+    return unsafe flows.megaflows.state.pointee.flowCount
+  }
+
+  /// Has the next packet of every flow take the way through the tables.
+  package func forgetCachedFlows(bridge: String) { state.bridges[bridge]?.flows?.megaflows.removeAll() }
+
+  /// Packets that were sent to controllers since the last call.
+  package func takeControllerPackets() -> [ControllerPacket] {
+    var packets: [ControllerPacket] = []
+    while let record = events.read() { if let packet = ControllerPacket(record) { packets.append(packet) } }
+    return packets
+  }
 
   /// Lets one frame come in at a port and returns everything that leaves, by bridge and port.
   package func receive(

@@ -43,8 +43,22 @@ extension Burst {
     unsafe state.pointee.pendingCount = 0
   }
 
+  /// A packet that no decision is kept for: by the flow tables, or as a learning bridge if there are none.
   @inline(never)
   private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
+    let slot = pool[index].inPort
+    if Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
+      let flows = unsafe forwarding.bridges[Int(forwarding.ports[Int(slot)].bridge)].flows
+    {
+      processFlows(index, flows, forwarding)
+    } else {
+      forwardNormal(index, forwarding)
+    }
+  }
+
+  /// Forwards a packet by its addresses and VLAN: the NORMAL action.
+  @inline(never)
+  func forwardNormal(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
     guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
       let key = unsafe EthernetHeader(pool.frame(index), byteCount: Int(pool[index].byteCount))
@@ -112,7 +126,9 @@ extension Burst {
     }
     let newTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
     if unsafe exitPort.pointee.patchPeer == Forwarding.noPeer {
-      if pool[index].byteCount >= Burst.decisionByteCount {
+      // Flow tables are asked for every packet.
+      let isNormalOnly = unsafe forwarding.bridges[Int(port.pointee.bridge)].flows == nil
+      if pool[index].byteCount >= Burst.decisionByteCount, isNormalOnly {
         unsafe decisions.remember(
           DecisionCache.Header(pool.frame(index)), inPort: pool[index].inPort, exit: exit, oldTag: tag, newTag: newTag)
       }
@@ -178,7 +194,7 @@ extension Burst {
 
   /// Hands a packet to the peer bridge. The patch port has delivered it; what becomes of it counts at the peer.
   @inline(never)
-  private func crossPatch(_ index: PacketIndex, out: UInt16, in peer: UInt16) {
+  func crossPatch(_ index: PacketIndex, out: UInt16, in peer: UInt16) {
     guard pool[index].patchHops < Burst.patchHopLimit else {
       transmitFailed(index, slot: out, .patchLoop)
       return

@@ -13,6 +13,8 @@ import VSwitchCore
   static var portLimit: Int { 4096 }
   /// Most packets in one round of the worker.
   static var packetLimit: Int { 1024 }
+  /// Of packets that came in at no port: counters that nobody reads. No port has it.
+  static var controllerSlot: UInt16 { UInt16(portLimit) }
 
   let pool: PacketPool
   let counters: UnsafeMutablePointer<CounterBlock>
@@ -28,6 +30,8 @@ import VSwitchCore
   let receivedCounts: UnsafeMutablePointer<Int>
   /// Where packets like the ones to come went.
   let decisions = DecisionCache()
+  /// What flow tables are run with.
+  let flows = FlowScratch()
   let state: UnsafeMutablePointer<State>
 
   struct State {
@@ -35,11 +39,14 @@ import VSwitchCore
     var pendingCount = 0
     /// Seconds, monotonic; read once a round.
     var now: UInt32 = 0
+    /// Nanoseconds, monotonic; read when the first packet of a round comes to flow tables, 0 before.
+    var nanoseconds: UInt64 = 0
   }
 
   init(pool: PacketPool) {
     self.pool = pool
-    unsafe counters = .allocate(capacity: Burst.portLimit)
+    unsafe counters = .allocate(capacity: Burst.portLimit + 1)
+    unsafe (counters + Burst.portLimit).initialize(to: CounterBlock())
     unsafe queues = .allocate(capacity: Burst.portLimit)
     unsafe queues.initialize(repeating: nil, count: Burst.portLimit)
     unsafe dirty = .allocate(capacity: Burst.portLimit)
@@ -64,6 +71,7 @@ import VSwitchCore
     unsafe receivedCounts.deallocate()
     unsafe state.deallocate()
     decisions.deallocate()
+    flows.deallocate()
     pool.deallocate()
   }
 
@@ -180,7 +188,7 @@ import VSwitchCore
       unsafe counters[Int(slot)].forwardedPackets &+= 1
     } else {
       let reason = outcome == Packet.undecided ? DropReason.noOutput.rawValue : outcome
-      unsafe counters[Int(slot)].receiveDrops[Int(reason & 31)] &+= 1
+      unsafe counters[Int(slot)].receiveDrops[Int(reason & 63)] &+= 1
     }
   }
 

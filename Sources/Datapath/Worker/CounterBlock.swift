@@ -13,8 +13,8 @@ struct CounterBlock {
   var transmittedPackets: UInt64 = 0
   var transmittedBytes: UInt64 = 0
   var transmitErrors: UInt64 = 0
-  var receiveDrops = InlineArray<32, UInt64>(repeating: 0)
-  var transmitDrops = InlineArray<32, UInt64>(repeating: 0)
+  var receiveDrops = InlineArray<64, UInt64>(repeating: 0)
+  var transmitDrops = InlineArray<64, UInt64>(repeating: 0)
 
   /// The counters as values.
   var values: PortCounters {

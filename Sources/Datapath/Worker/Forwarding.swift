@@ -28,6 +28,8 @@ struct ForwardingBridge {
   /// VLANs without learning; looked at only where there are any.
   var hasFloodVLANs: Bool
   var floodVLANs: VLANSet
+  /// Nil where every packet is forwarded as NORMAL.
+  var flows: FlowBridge?
 }
 
 /// Handle of the published arrays. Copies name the same memory, which its `ForwardingTables` owns.
@@ -50,11 +52,17 @@ struct ForwardingBridge {
 @safe final class ForwardingTables {
   let forwarding: Forwarding
   private let cell: UnsafeMutablePointer<Forwarding>
+  /// What the flow bridges in it point to.
+  private let flowPorts: [FlowPorts]
 
   /// - Parameters:
   ///   - ports: by slot; slots without a port have `noBridge`.
   ///   - bridges: by bridge index, with their member slots.
-  init(ports: [ForwardingPort], bridges: [(bridge: ForwardingBridge, members: [UInt16])]) {
+  ///   - flowPorts: of the bridges that have flow tables.
+  init(
+    ports: [ForwardingPort], bridges: [(bridge: ForwardingBridge, members: [UInt16])], flowPorts: [FlowPorts] = []
+  ) {
+    self.flowPorts = flowPorts
     let portMemory = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: max(ports.count, 1))
     for (slot, port) in ports.enumerated() { unsafe (portMemory + slot).initialize(to: port) }
     let bridgeMemory = UnsafeMutablePointer<ForwardingBridge>.allocate(capacity: max(bridges.count, 1))

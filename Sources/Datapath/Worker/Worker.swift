@@ -94,11 +94,12 @@ import VSwitchCore
   /// Forwards what is pending and flushes the queues that have got something.
   private func forwardAtOnce() {
     unsafe burst.state.pointee.now = clock()
+    unsafe burst.state.pointee.nanoseconds = 0
     processPending()
     transmitDirty()
   }
 
-  private func processPending() {
+  func processPending() {
     if let forwarding = unsafe mailbox.forwarding {
       unsafe burst.processPending(forwarding.pointee)
       return
@@ -107,7 +108,7 @@ import VSwitchCore
     unsafe burst.state.pointee.pendingCount = 0
   }
 
-  private func transmitDirty() {
+  func transmitDirty() {
     let count = unsafe burst.state.pointee.dirtyCount
     unsafe burst.state.pointee.dirtyCount = 0
     for i in 0..<count {

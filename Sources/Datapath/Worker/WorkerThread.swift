@@ -70,3 +70,10 @@ func monotonicSeconds() -> UInt32 {
   unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
   return UInt32(truncatingIfNeeded: now.tv_sec)
 }
+
+/// The system's monotonic clock in nanoseconds.
+func monotonicNanoseconds() -> UInt64 {
+  var now = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(truncatingIfNeeded: now.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: now.tv_nsec)
+}

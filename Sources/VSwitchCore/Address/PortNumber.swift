@@ -7,6 +7,11 @@ public struct PortNumber: Hashable, Comparable, Sendable {
 
   @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
+  /// Takes a number of 16 bits, as OpenFlow 1.0 and the database have them: reserved ones from 0xff00 (OpenFlow 1.0 §5.2.1).
+  @inlinable public init(openFlow10 number: UInt16) {
+    self.init(number >= 0xff00 ? 0xffff_0000 | UInt32(number) : UInt32(number))
+  }
+
   /// No output port has been written to the action set (field `actset_output`).
   @inlinable public static var unset: PortNumber { PortNumber(0xffff_fff7) }
   /// The port where the packet came in.

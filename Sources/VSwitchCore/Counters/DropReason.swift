@@ -35,6 +35,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case tooManyActions
   case programTooLong
   case recirculationLost
+  case headersTooLong
+  case metered
+  case controllerBusy
 
   /// The name in tables, statistics and JSON.
   public var name: String {
@@ -70,6 +73,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .tooManyActions: "too_many_actions"
     case .programTooLong: "program_too_long"
     case .recirculationLost: "recirculation_lost"
+    case .headersTooLong: "headers_too_long"
+    case .metered: "metered"
+    case .controllerBusy: "controller_busy"
     }
   }
 
@@ -108,6 +114,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .tooManyActions: "The action set has more than 4096 actions: write fewer."
     case .programTooLong: "The packet would have to be sent or changed more often than a program has steps."
     case .recirculationLost: "The rules changed while the packet was with connection tracking: it came back to none."
+    case .headersTooLong:
+      "Rules put on more VLAN tags or labels than fit in front of a frame: look for a loop of pushes."
+    case .metered: "A meter's rate was exceeded: raise the rate of its band."
+    case .controllerBusy: "More packets were to go to controllers than they may get: let rules handle that traffic."
     }
   }
 }

@@ -23,3 +23,18 @@ public struct PacketLayout: Equatable, Sendable {
 
   @inlinable public init() {}
 }
+
+extension PacketLayout {
+  /// Headers behind the addresses have moved by a tag that was put in (4) or taken out (-4).
+  @inlinable
+  public mutating func move(by byteCount: Int16) {
+    func moved(_ offset: UInt16) -> UInt16 {
+      offset == PacketLayout.none ? offset : offset &+ UInt16(bitPattern: byteCount)
+    }
+    mplsOffset = moved(mplsOffset)
+    networkOffset = moved(networkOffset)
+    transportOffset = moved(transportOffset)
+    sourceLinkLayerOffset = moved(sourceLinkLayerOffset)
+    targetLinkLayerOffset = moved(targetLinkLayerOffset)
+  }
+}

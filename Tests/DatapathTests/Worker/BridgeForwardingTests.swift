@@ -37,6 +37,31 @@ import VSwitchCore
     #expect(harness.receive(bridge: "br0", port: "a", frame: there).map(\.port) == ["b"])
   }
 
+  /// Buffers that held longer frames before are used again: nothing of those may leave behind a short one.
+  @Test func runtsLeaveByteByByteAsTheyCame() throws {
+    let harness = try Self.harness([
+      Self.port("a"), Self.port("b"),
+      Self.port("access") {
+        $0.vlan.mode = .access
+        $0.vlan.tag = 10
+      },
+      Self.port("trunk") { $0.vlan.trunks = [10] },
+    ])
+    for _ in 0..<3 {
+      _ = harness.receive(
+        bridge: "br0", port: "a", frames: Array(repeating: Self.frame(to: 9, from: 1, payload: 1500), count: 64))
+      for byteCount in 14...60 {
+        let frame = Self.frame(to: 2, from: 1, payload: byteCount - 14)
+        for output in harness.receive(bridge: "br0", port: "a", frame: frame) { #expect(output.frame == frame) }
+        let tagged = Self.frame(to: 2, from: 1, tags: [0x81, 0, 0, 10], payload: byteCount - 14)
+        let outputs = harness.receive(bridge: "br0", port: "access", frame: frame)
+        #expect(outputs.filter { $0.port == "trunk" }.map(\.frame) == [tagged])
+        let back = harness.receive(bridge: "br0", port: "trunk", frame: tagged)
+        #expect(back.filter { $0.port == "access" }.map(\.frame) == [frame])
+      }
+    }
+  }
+
   @Test func movedStationIsFollowedAtOnce() throws {
     let harness = try Self.harness([Self.port("a"), Self.port("b"), Self.port("c")])
     _ = harness.receive(bridge: "br0", port: "a", frame: Self.frame(to: 9, from: 1))

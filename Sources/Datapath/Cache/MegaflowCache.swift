@@ -1,0 +1,319 @@
+// Cached decisions of the flow tables, each for all packets that are equal under a mask: hash tables by mask, one look-up a
+// mask until one hits (tuple space search).
+//
+// Thread: one worker; control code reads between two bursts. Memory: mapped once at its largest, resident as used, freed by
+// `deallocate`. Invariants: at most `maskLimit` masks and `flowLimit` flows; a flow's number is good together with its
+// generation. Full tables take the place of what was not used lately; a decision that finds no room is run and forgotten, so
+// hostile traffic costs itself the translation and no more (it cannot grow anything).
+// Whether a flow is still right is its user's business: see `FlowForwarding`.
+
+import Glibc
+import VSwitchCore
+
+/// Handle of a bridge's cache in one worker: copies name the same.
+@safe struct MegaflowCache: @unchecked Sendable {
+  static var flowLimit: Int { 1 << 16 }
+  static var maskLimit: Int { 64 }
+  static var noFlow: UInt32 { .max }
+  /// Steps of all flows together.
+  static var stepLimit: Int { 1 << 18 }
+  private static var bucketCount: Int { 1 << 17 }
+
+  struct Flow {
+    /// Bits outside of the mask are 0.
+    var key = FlowKey()
+    /// The versions of tables and ports for which the program is known to be right.
+    var version: UInt64 = 0
+    var portsVersion: UInt64 = 0
+    var dependencies = TranslationDependencies()
+    var packetCount: UInt64 = 0
+    var byteCount: UInt64 = 0
+    /// Seconds, monotonic.
+    var createdAt: UInt32 = 0
+    var usedAt: UInt32 = 0
+    var hash: UInt32 = 0
+    /// Next flow of the bucket.
+    var next = MegaflowCache.noFlow
+    /// Raised when the place gets another flow.
+    var generation: UInt32 = 1
+    var stepStart: UInt32 = 0
+    var stepCount: UInt16 = 0
+    var hitCount: UInt16 = 0
+    /// Index of the mask; `noMask` for a free place.
+    var mask = MegaflowCache.noMask
+    /// Raw value of the reason why the packets go nowhere, or `noDrop`.
+    var drop = MegaflowCache.noDrop
+  }
+  static var noMask: UInt16 { .max }
+  static var noDrop: UInt8 { .max }
+
+  struct Mask {
+    var bits = FlowMask()
+    /// The words that are not 0.
+    var indices = InlineArray<38, UInt8>(repeating: 0)
+    var indexCount = 0
+    var flowCount = 0
+  }
+
+  struct State {
+    var maskCount = 0
+    var flowCount = 0
+    /// Flows from here on were never used.
+    var freshFlow = 0
+    var freeFlow = MegaflowCache.noFlow
+    /// Where the search for one to be replaced goes on.
+    var hand = 0
+    var hitCount: UInt64 = 0
+    var missCount: UInt64 = 0
+    /// Decisions that found no room.
+    var refusedCount: UInt64 = 0
+  }
+
+  let flows: UnsafeMutablePointer<Flow>
+  let masks: UnsafeMutablePointer<Mask>
+  /// Masks in the order in which they are tried.
+  private let order: UnsafeMutablePointer<UInt16>
+  private let buckets: UnsafeMutablePointer<UInt32>
+  let state: UnsafeMutablePointer<State>
+  let steps: StepPool
+  private let seed: UInt64
+
+  /// - Parameter seed: keys the hash, so that nobody can aim at a bucket.
+  init?(seed: UInt64) {
+    let byteCount =
+      MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount
+    let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { return nil }
+    guard let steps = StepPool(unitCount: MegaflowCache.stepLimit) else {
+      unsafe munmap(mapped, byteCount)
+      return nil
+    }
+    self.steps = steps
+    // Zero is a bucket without flows: numbers are kept plus one.
+    unsafe buckets = mapped.bindMemory(to: UInt32.self, capacity: MegaflowCache.bucketCount)
+    unsafe flows = (mapped + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount)
+      .bindMemory(to: Flow.self, capacity: MegaflowCache.flowLimit)
+    unsafe masks = .allocate(capacity: MegaflowCache.maskLimit)
+    unsafe masks.initialize(repeating: Mask(), count: MegaflowCache.maskLimit)
+    unsafe order = .allocate(capacity: MegaflowCache.maskLimit)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+    self.seed = seed
+  }
+
+  func deallocate() {
+    unsafe munmap(
+      buckets,
+      MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount)
+    unsafe masks.deallocate()
+    unsafe order.deallocate()
+    unsafe state.deallocate()
+    steps.deallocate()
+  }
+
+  // MARK: looking up
+
+  /// The flow for a packet, or `noFlow`.
+  func lookup(_ key: borrowing FlowKey) -> UInt32 {
+    let count = unsafe state.pointee.maskCount
+    var position = 0
+    while position < count {
+      let mask = unsafe order[position]
+      let hash = hash(key, mask)
+      var number = unsafe buckets[Int(hash) & (MegaflowCache.bucketCount &- 1)]
+      while number != 0 {
+        let flow = unsafe flows + Int(number &- 1)
+        if unsafe flow.pointee.hash == hash, unsafe flow.pointee.mask == mask, unsafe isEqual(flow, key, mask) {
+          // Masks that hit move to the front, a place at a time.
+          if position > 0 {
+            unsafe order[position] = order[position &- 1]
+            unsafe order[position &- 1] = mask
+          }
+          unsafe state.pointee.hitCount &+= 1
+          return number &- 1
+        }
+        number = unsafe flow.pointee.next &+ 1
+      }
+      position &+= 1
+    }
+    unsafe state.pointee.missCount &+= 1
+    return MegaflowCache.noFlow
+  }
+
+  private func hash(_ key: borrowing FlowKey, _ mask: UInt16) -> UInt32 {
+    let mask = unsafe masks + Int(mask)
+    var hash = seed
+    for position in 0..<(unsafe mask.pointee.indexCount) {
+      let index = unsafe Int(mask.pointee.indices[position])
+      hash = unsafe (hash ^ key.words[index] & mask.pointee.bits.words[index]) &* 0x9e37_79b9_7f4a_7c15
+      hash ^= hash &>> 32
+    }
+    return UInt32(truncatingIfNeeded: (hash &* 0xd6e8_feb8_6659_fd93) &>> 32)
+  }
+
+  private func isEqual(_ flow: UnsafeMutablePointer<Flow>, _ key: borrowing FlowKey, _ mask: UInt16) -> Bool {
+    let mask = unsafe masks + Int(mask)
+    var difference: UInt64 = 0
+    for position in 0..<(unsafe mask.pointee.indexCount) {
+      let index = unsafe Int(mask.pointee.indices[position])
+      difference |= unsafe (key.words[index] ^ flow.pointee.key.words[index]) & mask.pointee.bits.words[index]
+    }
+    return difference == 0
+  }
+
+  // MARK: keeping
+
+  /// Keeps a decision.
+  /// - Parameters:
+  ///   - key: of the packet.
+  ///   - result: of its translation, with the steps and hits that belong to it.
+  /// - Returns: the flow; `noFlow` if there is no room for it.
+  func insert(
+    _ key: borrowing FlowKey, _ result: borrowing TranslationResult, steps: UnsafeBufferPointer<ActionStep>,
+    hits: UnsafeBufferPointer<UInt32>, version: UInt64, portsVersion: UInt64, now: UInt32
+  ) -> UInt32 {
+    guard steps.count <= Int(UInt16.max), hits.count <= Int(UInt16.max), let mask = maskIndex(result.mask),
+      let number = place(now: now)
+    else {
+      unsafe state.pointee.refusedCount &+= 1
+      return MegaflowCache.noFlow
+    }
+    guard let start = unsafe self.steps.store(steps, hits) else {
+      giveBack(number)
+      unsafe state.pointee.refusedCount &+= 1
+      return MegaflowCache.noFlow
+    }
+    let flow = unsafe flows + Int(number)
+    let generation = unsafe flow.pointee.generation
+    unsafe flow.pointee = Flow()
+    unsafe flow.pointee.generation = generation
+    for index in 0..<FlowKey.wordCount {
+      unsafe flow.pointee.key.words[index] = key.words[index] & result.mask.words[index]
+    }
+    unsafe flow.pointee.version = version
+    unsafe flow.pointee.portsVersion = portsVersion
+    unsafe flow.pointee.dependencies = result.dependencies
+    unsafe flow.pointee.createdAt = now
+    unsafe flow.pointee.usedAt = now
+    unsafe flow.pointee.mask = mask
+    unsafe flow.pointee.drop = result.drop?.rawValue ?? MegaflowCache.noDrop
+    unsafe flow.pointee.stepStart = start
+    unsafe flow.pointee.stepCount = UInt16(truncatingIfNeeded: steps.count)
+    unsafe flow.pointee.hitCount = UInt16(truncatingIfNeeded: hits.count)
+    let hash = hash(key, mask)
+    unsafe flow.pointee.hash = hash
+    let bucket = unsafe buckets + Int(hash) & (MegaflowCache.bucketCount &- 1)
+    // 0, for none, becomes `noFlow`.
+    unsafe flow.pointee.next = bucket.pointee &- 1
+    unsafe bucket.pointee = number &+ 1
+    unsafe masks[Int(mask)].flowCount &+= 1
+    unsafe state.pointee.flowCount &+= 1
+    return number
+  }
+
+  /// Forgets a flow.
+  func remove(_ number: UInt32) {
+    let flow = unsafe flows + Int(number)
+    let mask = unsafe flow.pointee.mask
+    guard mask != MegaflowCache.noMask else { return }
+    let bucket = unsafe buckets + Int(flow.pointee.hash) & (MegaflowCache.bucketCount &- 1)
+    var before = MegaflowCache.noFlow
+    var current = unsafe bucket.pointee &- 1
+    while current != number, current != MegaflowCache.noFlow {
+      before = current
+      current = unsafe flows[Int(current)].next
+    }
+    guard current == number else { return }
+    let next = unsafe flow.pointee.next
+    if before == MegaflowCache.noFlow {
+      unsafe bucket.pointee = next &+ 1
+    } else {
+      unsafe flows[Int(before)].next = next
+    }
+    unsafe steps.free(
+      flow.pointee.stepStart, stepCount: Int(flow.pointee.stepCount), hitCount: Int(flow.pointee.hitCount))
+    unsafe state.pointee.flowCount &-= 1
+    giveBack(number)
+    unsafe masks[Int(mask)].flowCount &-= 1
+    if unsafe masks[Int(mask)].flowCount == 0 { removeMask(mask) }
+  }
+
+  /// Forgets all.
+  func removeAll() {
+    for number in 0..<(unsafe state.pointee.freshFlow) { remove(UInt32(number)) }
+  }
+
+  /// Calls `body` with each flow and its mask.
+  func visit(_ body: (UnsafePointer<Flow>, UnsafePointer<Mask>) -> Void) {
+    for number in 0..<(unsafe state.pointee.freshFlow) where unsafe flows[number].mask != MegaflowCache.noMask {
+      unsafe body(flows + number, masks + Int(flows[number].mask))
+    }
+  }
+
+  // MARK: room
+
+  private func giveBack(_ number: UInt32) {
+    unsafe flows[Int(number)].mask = MegaflowCache.noMask
+    unsafe flows[Int(number)].generation &+= 1
+    unsafe flows[Int(number)].next = state.pointee.freeFlow
+    unsafe state.pointee.freeFlow = number
+  }
+
+  /// A free place; in a full cache that of a flow that was not used in the last second, if one is found soon.
+  private func place(now: UInt32) -> UInt32? {
+    if unsafe state.pointee.freeFlow != MegaflowCache.noFlow {
+      let number = unsafe state.pointee.freeFlow
+      unsafe state.pointee.freeFlow = flows[Int(number)].next
+      return number
+    }
+    if unsafe state.pointee.freshFlow < MegaflowCache.flowLimit {
+      let number = unsafe state.pointee.freshFlow
+      unsafe state.pointee.freshFlow &+= 1
+      unsafe (flows + number).initialize(to: Flow())
+      return UInt32(truncatingIfNeeded: number)
+    }
+    for _ in 0..<16 {
+      let number = unsafe state.pointee.hand
+      unsafe state.pointee.hand = (number &+ 1) & (MegaflowCache.flowLimit &- 1)
+      if unsafe now &- flows[number].usedAt > 1 {
+        remove(UInt32(truncatingIfNeeded: number))
+        return place(now: now)
+      }
+    }
+    return nil
+  }
+
+  private func maskIndex(_ bits: borrowing FlowMask) -> UInt16? {
+    let count = unsafe state.pointee.maskCount
+    for position in 0..<count {
+      let mask = unsafe order[position]
+      if unsafe masks[Int(mask)].bits == bits { return mask }
+    }
+    guard count < MegaflowCache.maskLimit else { return nil }
+    var used: UInt64 = 0
+    for position in 0..<count { used |= unsafe 1 &<< UInt64(order[position]) }
+    let index = UInt16(truncatingIfNeeded: (~used).trailingZeroBitCount)
+    var mask = Mask()
+    mask.bits = copy bits
+    for word in 0..<FlowKey.wordCount where bits.words[word] != 0 {
+      mask.indices[mask.indexCount] = UInt8(truncatingIfNeeded: word)
+      mask.indexCount &+= 1
+    }
+    unsafe masks[Int(index)] = mask
+    unsafe order[count] = index
+    unsafe state.pointee.maskCount = count &+ 1
+    return index
+  }
+
+  private func removeMask(_ mask: UInt16) {
+    let count = unsafe state.pointee.maskCount
+    var position = 0
+    while position < count, unsafe order[position] != mask { position &+= 1 }
+    guard position < count else { return }
+    while position < count &- 1 {
+      unsafe order[position] = order[position &+ 1]
+      position &+= 1
+    }
+    unsafe state.pointee.maskCount = count &- 1
+  }
+}

@@ -1,0 +1,137 @@
+// The flow tables as control code sees them: changes, statistics, cached flows, packets to and from controllers.
+// Thread-safe; a change returns when no worker sees what was before.
+
+import VSwitchCore
+
+/// Why a change of flow tables was refused.
+package enum FlowChangeError: Error, Equatable {
+  case noBridge(String)
+  /// The change with this index was refused, and so nothing was done.
+  case refused(index: Int, TableError)
+}
+
+/// What a change of flow tables did.
+package struct FlowChangeOutcome: Sendable {
+  /// What happened to rules, in order, if the tables report it.
+  package var events: [RuleEvent] = []
+  /// Rules that went, with their last counts.
+  package var removed: [RemovedRule] = []
+}
+
+/// A cached decision, for people.
+package struct CachedFlow: Sendable {
+  package var match: Match
+  package var steps: [ActionStep]
+  package var packetCount: UInt64
+  package var byteCount: UInt64
+  package var ageSeconds: UInt32
+  package var idleSeconds: UInt32
+  package var drop: DropReason?
+}
+
+extension Datapath {
+  /// Makes all changes at one step, or none.
+  package func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome {
+    let result: Result<FlowChangeOutcome, FlowChangeError> = state.withLock { state in
+      guard let flows = state.bridges[bridge]?.flows else { return .failure(.noBridge(bridge)) }
+      var outcome = FlowChangeOutcome()
+      do throws(BundleError) {
+        outcome.events = try flows.tables.apply(bundle: changes, now: monotonicNanoseconds())
+      } catch {
+        return .failure(.refused(index: error.index, error.error))
+      }
+      outcome.removed = settle(flows, &state)
+      return .success(outcome)
+    }
+    return try result.get()
+  }
+
+  /// Takes out the rules whose time is over.
+  /// - Returns: by bridge, what went.
+  package func expireFlows() -> [(bridge: String, outcome: FlowChangeOutcome)] {
+    state.withLock { state in
+      let now = monotonicNanoseconds()
+      var outcomes: [(bridge: String, outcome: FlowChangeOutcome)] = []
+      for (name, bridge) in state.bridges {
+        guard let flows = bridge.flows, let due = flows.tables.nextExpiry, due <= now else { continue }
+        var outcome = FlowChangeOutcome()
+        outcome.events = flows.tables.expire(now: now)
+        outcome.removed = settle(flows, &state)
+        outcomes.append((name, outcome))
+      }
+      return outcomes
+    }
+  }
+
+  /// After a change: the worker forwards by it, and what it can no longer see is freed.
+  func settle(_ flows: BridgeFlows, _ state: inout ControlState) -> [RemovedRule] {
+    if flows.noteRules() { publish(&state) }
+    guard flows.tables.needsGracePeriod else { return [] }
+    let ticket = flows.tables.beginGracePeriod()
+    worker.mailbox.waitForGracePeriod()
+    return flows.tables.endGracePeriod(ticket)
+  }
+
+  /// Rules of a bridge; nil if there is no such bridge.
+  package func rules(bridge: String, _ filter: RuleFilter) -> [RuleDescription]? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.rules(filter) }
+  }
+
+  package func aggregate(bridge: String, _ filter: RuleFilter) -> AggregateStatistics? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.aggregate(filter) }
+  }
+
+  /// By table number, 0 to 253.
+  package func tableStatistics(bridge: String) -> [TableStatistics]? {
+    state.withLock { state in
+      guard let tables = state.bridges[bridge]?.flows?.tables else { return nil }
+      return (0..<FlowTables.tableCount).map { tables.statistics(table: UInt8($0)) }
+    }
+  }
+
+  /// What the worker has cached of a bridge's tables.
+  package func cachedFlows(bridge: String) -> [CachedFlow]? {
+    state.withLock { state in
+      guard let flows = state.bridges[bridge]?.flows else { return nil }
+      let cache = flows.megaflows
+      return worker.mailbox.perform { worker in
+        let now = worker.now
+        var found: [CachedFlow] = []
+        unsafe cache.visit { flow, mask in
+          found.append(
+            unsafe CachedFlow(
+              match: Match(key: flow.pointee.key, mask: mask.pointee.bits),
+              steps: Array(cache.steps.steps(flow.pointee.stepStart, count: Int(flow.pointee.stepCount))),
+              packetCount: flow.pointee.packetCount, byteCount: flow.pointee.byteCount,
+              ageSeconds: now &- flow.pointee.createdAt, idleSeconds: now &- flow.pointee.usedAt,
+              drop: DropReason(rawValue: flow.pointee.drop)))
+        }
+        return found
+      }
+    }
+  }
+}
+
+// MARK: groups and meters
+
+extension Datapath {
+  /// Nanoseconds of the clock that rules' times are of.
+  package var flowClock: UInt64 { monotonicNanoseconds() }
+
+  /// - Parameter id: nil for all groups.
+  package func groupDescriptions(bridge: String, _ id: UInt32?) -> [GroupDescription]? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.groupDescriptions(id) }
+  }
+
+  package func groupStatistics(bridge: String, _ id: UInt32?) -> [GroupStatistics]? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.groupStatistics(id) }
+  }
+
+  package func meterDescriptions(bridge: String, _ id: UInt32?) -> [MeterDescription]? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.meterDescriptions(id) }
+  }
+
+  package func meterStatistics(bridge: String, _ id: UInt32?) -> [MeterStatistics]? {
+    state.withLock { $0.bridges[bridge]?.flows?.tables.meterStatistics(id) }
+  }
+}

@@ -1,0 +1,77 @@
+// Packets from controllers: their actions are translated as a rule's are, and run by the worker between two bursts.
+// Thread-safe; blocks until the worker has done it.
+
+import VSwitchCore
+
+extension Datapath {
+  /// Runs actions on a packet that a controller has sent.
+  /// - Parameters:
+  ///   - inPort: where the packet is to have come in; `PortNumber.controller` for none.
+  ///   - data: the frame; one that is shorter than an Ethernet header goes nowhere.
+  package func sendPacket(bridge: String, inPort: PortNumber, actions: [Action], data: [UInt8]) throws(FlowChangeError)
+  {
+    let result: Result<Void, FlowChangeError> = state.withLock { state in
+      guard let flows = state.bridges[bridge]?.flows, let index = state.bridgeIndex(bridge) else {
+        return .failure(.noBridge(bridge))
+      }
+      let code: RuleCode
+      do {
+        code = try RuleCode(Instructions(apply: actions))
+      } catch {
+        return .failure(.refused(index: 0, .badArgument("\(error)")))
+      }
+      defer { code.deallocate() }
+      let ports = flows.makePorts(state.numberedPorts(of: bridge))
+      let flowBridge = flows.makeBridge(index: index, ports: ports)
+      worker.mailbox.perform { worker in worker.send(data, from: inPort, code, flowBridge) }
+      withExtendedLifetime(ports) {}
+      return .success(())
+    }
+    try result.get()
+  }
+}
+
+extension Worker {
+  /// Translates and runs a controller's actions.
+  func send(_ data: [UInt8], from inPort: PortNumber, _ code: RuleCode, _ bridge: FlowBridge) {
+    guard let forwarding = unsafe mailbox.forwarding?.pointee else { return }
+    burst.sendFromController(data, from: inPort, code, bridge, forwarding)
+    processPending()
+    transmitDirty()
+  }
+}
+
+extension Burst {
+  func sendFromController(
+    _ data: [UInt8], from inPort: PortNumber, _ code: RuleCode, _ bridge: FlowBridge, _ forwarding: Forwarding
+  ) {
+    guard data.count >= 14, data.count <= PacketPool.frameLimit, let index = pool.allocate() else { return }
+    unsafe pool.room(index).copyBytes(from: data)
+    pool[index].byteCount = UInt32(truncatingIfNeeded: data.count)
+    // It came in nowhere: what becomes of it is counted at no port.
+    pool[index].inPort = bridge.slot(of: inPort.rawValue) ?? Burst.controllerSlot
+    var key = FlowKey()
+    var layout = PacketLayout()
+    let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: data.count)
+    guard parser.parse(inPort: inPort.rawValue, into: &key, &layout) else {
+      pool.recycle(index)
+      return
+    }
+    unsafe state.pointee.now = monotonicSeconds()
+    unsafe flows.key.pointee = key
+    let now = monotonicNanoseconds()
+    unsafe state.pointee.nanoseconds = now
+    var program = unsafe ActionProgram(flows.steps(depth: 0), capacity: FlowScratch.stepLimit)
+    let result = unsafe PacketTranslation.translate(
+      bridge, key: key, version: bridge.tables.version, resumptions: UnsafeBufferPointer(start: nil, count: 0),
+      actions: code, memory: flows.translation, program: &program, hits: flows.hits)
+    if let reason = result.drop {
+      drop(index, reason)
+      return
+    }
+    for word in 0..<FlowKey.wordCount { key.words[word] &= result.mask.words[word] }
+    var context = ProgramContext(
+      forwarding: forwarding, bridge: bridge, layout: layout, resumption: Resumption(key: key, point: 0), now: now)
+    unsafe run(program.steps, index, &context)
+  }
+}

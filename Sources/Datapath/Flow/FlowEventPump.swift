@@ -1,0 +1,90 @@
+// Takes the worker's events and does what they ask: packets go on to whoever speaks with controllers, learned rules into
+// the tables. Thread: one dispatch queue of its own.
+
+import Dispatch
+import Glibc
+import Synchronization
+import VSwitchCore
+
+/// A packet that rules have sent to controllers, and from which bridge.
+package struct BridgePacket: Sendable {
+  package var bridge: String
+  package var packet: ControllerPacket
+}
+
+/// Reads a ring whenever it rings.
+final class FlowEventPump: @unchecked Sendable {
+  private let queue = DispatchQueue(label: "flow events")
+  private let source: any DispatchSourceRead
+
+  init(_ ring: EventRing, handler: @escaping @Sendable (FlowEvent) -> Void) {
+    source = DispatchSource.makeReadSource(fileDescriptor: ring.bell, queue: queue)
+    source.setEventHandler {
+      while let record = ring.read() { if let event = FlowEvent(record) { handler(event) } }
+    }
+    source.resume()
+  }
+
+  /// Returns when no handler runs or will run.
+  func stop() {
+    source.cancel()
+    queue.sync {}
+  }
+}
+
+extension Datapath {
+  /// Most packets that wait for whoever reads `controllerPackets`.
+  static var controllerPacketLimit: Int { 1024 }
+
+  /// Starts to take events.
+  func startFlowEvents() {
+    let pump = FlowEventPump(flowEvents) { [weak self] event in self?.handle(event) }
+    flowEventPump.withLock { $0 = pump }
+  }
+
+  /// Ends it; no event is handled afterwards.
+  func stopFlowEvents() {
+    let pump = flowEventPump.withLock { pump in
+      defer { pump = nil }
+      return pump
+    }
+    pump?.stop()
+    controllerPacketSource.finish()
+  }
+
+  private func handle(_ event: FlowEvent) {
+    switch event {
+    case .controllerPacket(let packet):
+      let name = state.withLock { state in
+        state.bridges.first { $0.value.flows?.identifier == packet.bridge }?.key
+      }
+      if let name { controllerPacketSource.yield(BridgePacket(bridge: name, packet: packet)) }
+    case .learn(let identifier, let rule, let limit):
+      state.withLock { state in
+        guard let flows = state.bridges.values.first(where: { $0.flows?.identifier == identifier })?.flows else {
+          return
+        }
+        if limit > 0, isFull(flows, rule, limit) { return }
+        // A rule that can't be is one that the packet's fields don't make sense for: nothing is learned.
+        _ = try? flows.tables.apply(.flow(rule), now: monotonicNanoseconds())
+        _ = settle(flows, &state)
+      }
+    case .finTimeout(let identifier, let slot, let idleSeconds, let hardSeconds):
+      state.withLock { state in
+        let flows = state.bridges.values.first { $0.flows?.identifier == identifier }?.flows
+        flows?.tables.shortenTimeouts(
+          of: CounterSlot(index: slot), idleSeconds: idleSeconds, hardSeconds: hardSeconds,
+          now: monotonicNanoseconds())
+      }
+    }
+  }
+
+  /// Whether as many rules of this cookie are in the table as may be learned, and this is none of them.
+  private func isFull(_ flows: BridgeFlows, _ rule: FlowMod, _ limit: UInt32) -> Bool {
+    var filter = RuleFilter()
+    filter.table = rule.table
+    filter.cookie = FlowMod.CookieFilter(value: rule.cookie ?? 0, mask: .max)
+    let rules = flows.tables.rules(filter)
+    return rules.count >= Int(limit) && !rules.contains { $0.match == rule.match && $0.priority == rule.priority }
+  }
+}

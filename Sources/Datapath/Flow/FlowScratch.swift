@@ -1,0 +1,83 @@
+// What one worker works in while it runs packets through flow tables: allocated once. Thread: one worker. Memory: freed by
+// `deallocate`.
+
+import VSwitchCore
+
+/// Handle of a worker's memory for flows: copies name the same.
+@safe struct FlowScratch {
+  static var stepLimit: Int { 4096 }
+  static var hitLimit: Int { 4096 }
+  /// Packets a second of one port that go to controllers; a port that asks for more leaves the others their share.
+  static var controllerPacketsPerSecond: UInt32 { 4000 }
+
+  /// The key of the packet at hand. Words that no packet brings stay 0.
+  let key: UnsafeMutablePointer<FlowKey>
+  /// Programs being run: one for each time that a packet comes back, and the first.
+  private let programs: UnsafeMutablePointer<ActionStep>
+  /// Flows that a packet has come back from.
+  let resumptions: UnsafeMutablePointer<Resumption>
+  let hits: UnsafeMutableBufferPointer<UInt32>
+  let translation: TranslationMemory
+  /// By slot: packets to controllers in the second that it is.
+  private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
+
+  /// Hashes of what was learned lately, and when.
+  private let learned: UnsafeMutablePointer<(hash: UInt64, second: UInt32)>
+  private static var learnedCount: Int { 1024 }
+
+  init() {
+    unsafe learned = .allocate(capacity: FlowScratch.learnedCount)
+    unsafe learned.initialize(repeating: (0, 0), count: FlowScratch.learnedCount)
+    unsafe key = .allocate(capacity: 1)
+    unsafe key.initialize(to: FlowKey())
+    unsafe programs = .allocate(capacity: FlowScratch.stepLimit * (PacketTranslation.resumptionLimit + 1))
+    unsafe resumptions = .allocate(capacity: PacketTranslation.resumptionLimit)
+    unsafe hits = .allocate(capacity: FlowScratch.hitLimit)
+    translation = TranslationMemory()
+    unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
+    unsafe controllerPackets.initialize(repeating: (0, 0), count: Burst.portLimit + 1)
+  }
+
+  func deallocate() {
+    unsafe key.deallocate()
+    unsafe programs.deallocate()
+    unsafe resumptions.deallocate()
+    unsafe hits.deallocate()
+    translation.deallocate()
+    unsafe controllerPackets.deallocate()
+    unsafe learned.deallocate()
+  }
+
+  /// Room for a program.
+  /// - Parameter depth: times that its packet has come back, at most `PacketTranslation.resumptionLimit`.
+  func steps(depth: Int) -> UnsafeMutablePointer<ActionStep> { unsafe programs + depth &* FlowScratch.stepLimit }
+
+  /// Whether a rule to be learned was not told of in this second: every packet of a cached flow asks for it again.
+  func isNews(_ step: ActionStep, _ block: UnsafeBufferPointer<ActionStep>, now: UInt32) -> Bool {
+    var hash = FlowScratch.mix(0x9e37_79b9_7f4a_7c15, step)
+    for position in 0..<block.count { hash = unsafe FlowScratch.mix(hash, block[position]) }
+    let entry = unsafe learned + Int(truncatingIfNeeded: hash & UInt64(FlowScratch.learnedCount &- 1))
+    if unsafe entry.pointee.hash == hash, unsafe entry.pointee.second == now { return false }
+    unsafe entry.pointee = (hash, now)
+    return true
+  }
+
+  private static func mix(_ hash: UInt64, _ step: ActionStep) -> UInt64 {
+    func add(_ hash: UInt64, _ word: UInt64) -> UInt64 {
+      let product = (hash ^ word) &* 0xd6e8_feb8_6659_fd93
+      return product ^ product &>> 32
+    }
+    let head =
+      UInt64(step.operation.rawValue) | UInt64(step.field) &<< 8 | UInt64(step.half) &<< 16 | UInt64(step.number) &<< 32
+    return add(add(add(add(add(hash, head), step.high), step.low), step.maskHigh), step.maskLow)
+  }
+
+  /// Whether a port may send one more packet to controllers in this second.
+  func mayTellController(slot: UInt16, now: UInt32) -> Bool {
+    let state = unsafe controllerPackets + Int(slot)
+    if unsafe state.pointee.second != now { unsafe state.pointee = (now, 0) }
+    guard unsafe state.pointee.count < FlowScratch.controllerPacketsPerSecond else { return false }
+    unsafe state.pointee.count &+= 1
+    return true
+  }
+}

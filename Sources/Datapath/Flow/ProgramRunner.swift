@@ -1,0 +1,213 @@
+// Runs the program that the flow tables made for a packet.
+//
+// A packet's bytes are shared by the queues that it waits in: who changes them takes a copy first, if it is not alone.
+// Thread: one worker. Nothing here allocates memory or can trap on a frame's bytes or a program's numbers.
+
+import VSwitchCore
+
+/// What a program needs beside the packet.
+struct ProgramContext {
+  let forwarding: Forwarding
+  let bridge: FlowBridge
+  /// Of the frame as it is now.
+  var layout: PacketLayout
+  /// Where the packet is parsed again and the tables go on: from which flow's key, or nothing to go on with.
+  var resumption: Resumption?
+  /// Times that the packet has come back.
+  var depth = 0
+  /// Nanoseconds, monotonic.
+  let now: UInt64
+}
+
+extension Burst {
+  /// Runs steps on a packet and gives its reference back: what was not sent anywhere is dropped as `noOutput`.
+  func run(_ steps: UnsafeBufferPointer<ActionStep>, _ index: PacketIndex, _ context: inout ProgramContext) {
+    var index = index
+    var position = 0
+    while position < steps.count {
+      let step = unsafe steps[position]
+      position &+= 1
+      let isLast = position == steps.count
+      switch step.operation {
+      case .output:
+        if isLast, step.low == 0 {
+          output(index, to: step.number, context, isOwn: true)
+          return
+        }
+        send(index, to: step.number, cut: step.low, context)
+      case .normal:
+        if isLast, step.low == 0, pool[index].references == 1 {
+          forwardNormal(index, context.forwarding)
+          return
+        }
+        guard let copy = copy(index) else {
+          if pool[index].outcome == Packet.undecided { pool[index].outcome = DropReason.noBuffer.rawValue }
+          continue
+        }
+        cut(copy, to: step.low)
+        forwardNormal(copy, context.forwarding)
+      case .flood: flood(index, step, withoutNoFlood: true, context)
+      case .all: flood(index, step, withoutNoFlood: false, context)
+      case .controller:
+        let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<end(position, step, steps.count)])
+        unsafe tellController(index, step, block, context)
+        position = end(position, step, steps.count)
+      case .setField, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decrementTTL, .decrementMPLSTTL, .copyTTLOutwards,
+        .copyTTLInwards:
+        guard let own = alone(index) else { return }
+        index = own
+        guard edit(index, step, &context.layout) else {
+          drop(index, .headersTooLong)
+          return
+        }
+      case .setQueue, .popQueue: break
+      case .meter:
+        let byteCount = pool[index].byteCount
+        switch context.bridge.judge(meter: step.number, byteCount: byteCount, now: context.now) {
+        case .pass: break
+        case .drop:
+          drop(index, .metered)
+          return
+        case .remark(let precedenceLevel):
+          guard let own = alone(index) else { return }
+          index = own
+          remark(index, precedenceLevel, context.layout)
+        }
+      case .clone:
+        let blockEnd = end(position, step, steps.count)
+        let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
+        position = blockEnd
+        unsafe runOnCopy(block, index, context)
+      case .selectGroup:
+        let blockEnd = end(position, step, steps.count)
+        let buckets = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
+        position = blockEnd
+        unsafe runBucket(buckets, group: UInt32(truncatingIfNeeded: step.low), index, context)
+      case .checkLength:
+        let blockEnd = end(position, step, steps.count)
+        let middle = min(position &+ Int(truncatingIfNeeded: step.low & 0xffff_ffff), blockEnd)
+        let range = pool[index].byteCount > step.number ? position..<middle : middle..<blockEnd
+        position = blockEnd
+        unsafe runOnCopy(UnsafeBufferPointer(rebasing: steps[range]), index, context)
+      case .recirculate:
+        // Its own point of the flow that made this program.
+        context.resumption?.point = step.number
+        continueAfterParsing(index, context)
+        return
+      case .conntrack:
+        // No rule with ct() is accepted so far.
+        position = end(position, step, steps.count)
+      case .conntrackClear, .sample: break
+      case .learn:
+        let blockEnd = end(position, step, steps.count)
+        let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
+        if unsafe flows.isNews(step, block, now: state.pointee.now) { unsafe context.bridge.tellLearn(step, block) }
+        position = blockEnd
+      case .finTimeout: context.bridge.tellFinTimeout(step)
+      case .countRule, .countBucket:
+        context.bridge.count(
+          UInt32(truncatingIfNeeded: step.low), packetCount: 1, byteCount: UInt64(pool[index].byteCount),
+          now: context.now
+        )
+      case .drop:
+        drop(index, DropReason(rawValue: step.field) ?? .noOutput)
+        return
+      case .setPipeline, .bucket, .learnMatch, .learnLoad, .learnOutput, .data, .conntrackTranslation, .conntrackSet:
+        // Parts of the step before, which has skipped them.
+        break
+      }
+    }
+    release(index)
+  }
+
+  /// Where the steps that belong to a step end.
+  private func end(_ position: Int, _ step: ActionStep, _ count: Int) -> Int {
+    min(position &+ Int(step.blockCount), count)
+  }
+
+  private func runOnCopy(_ steps: UnsafeBufferPointer<ActionStep>, _ index: PacketIndex, _ context: ProgramContext) {
+    guard let copy = copy(index) else { return }
+    var context = context
+    unsafe run(steps, copy, &context)
+  }
+
+  private func runBucket(
+    _ buckets: UnsafeBufferPointer<ActionStep>, group: UInt32, _ index: PacketIndex, _ context: ProgramContext
+  ) {
+    guard let chosen = unsafe context.bridge.chooseBucket(group: group, key: flows.key, hash: flowHash()) else {
+      return
+    }
+    var position = 0
+    while position < buckets.count {
+      let step = unsafe buckets[position]
+      let blockEnd = end(position &+ 1, step, buckets.count)
+      if step.operation == .bucket, step.number == chosen {
+        unsafe runOnCopy(UnsafeBufferPointer(rebasing: buckets[(position &+ 1)..<blockEnd]), index, context)
+        return
+      }
+      position = blockEnd
+    }
+  }
+
+  // MARK: sending
+
+  /// Sends the packet itself to a port; where `isOwn`, its reference goes along.
+  private func output(_ index: PacketIndex, to number: UInt32, _ context: ProgramContext, isOwn: Bool) {
+    guard let slot = context.bridge.slot(of: number) else {
+      if isOwn { release(index) }
+      return
+    }
+    let peer = unsafe context.forwarding.ports[Int(slot)].patchPeer
+    guard peer == Forwarding.noPeer else {
+      if isOwn, pool[index].references == 1 {
+        crossPatch(index, out: slot, in: peer)
+      } else {
+        if let copy = copy(index) { crossPatch(copy, out: slot, in: peer) }
+        if isOwn { release(index) }
+      }
+      return
+    }
+    if !isOwn { pool[index].references &+= 1 }
+    enqueue(index, slot: slot)
+  }
+
+  private func send(_ index: PacketIndex, to number: UInt32, cut length: UInt64, _ context: ProgramContext) {
+    guard length != 0, UInt64(pool[index].byteCount) > length else {
+      output(index, to: number, context, isOwn: false)
+      return
+    }
+    guard let copy = copy(index) else { return }
+    cut(copy, to: length)
+    output(copy, to: number, context, isOwn: true)
+  }
+
+  /// Shortens a packet of one's own; its checksum is no longer to be made, as what it covers is not all there.
+  private func cut(_ index: PacketIndex, to length: UInt64) {
+    guard length != 0, UInt64(pool[index].byteCount) > length else { return }
+    pool[index].byteCount = UInt32(truncatingIfNeeded: max(length, 14))
+    pool[index].offload = OffloadMetadata()
+  }
+
+  private func flood(_ index: PacketIndex, _ step: ActionStep, withoutNoFlood: Bool, _ context: ProgramContext) {
+    let bridge = unsafe context.forwarding.bridges + Int(context.bridge.index)
+    let entry = context.bridge.slot(of: step.number)
+    for member in 0..<(unsafe bridge.pointee.memberCount) {
+      let slot = unsafe context.forwarding.members[bridge.pointee.firstMember &+ member]
+      guard slot != entry, let number = context.bridge.floodNumber(of: slot, withoutNoFlood: withoutNoFlood) else {
+        continue
+      }
+      send(index, to: number, cut: step.low, context)
+    }
+  }
+
+  /// The packet if nobody else needs its bytes, else a copy in its place; nil, and the packet is dropped, without a buffer.
+  private func alone(_ index: PacketIndex) -> PacketIndex? {
+    if pool[index].references == 1 { return index }
+    guard let copy = copy(index) else {
+      drop(index, .noBuffer)
+      return nil
+    }
+    release(index)
+    return copy
+  }
+}

@@ -1,0 +1,300 @@
+import TestSupport
+import Testing
+import VSwitchCore
+
+@testable import Datapath
+
+@Suite struct FlowForwardingTests {
+  /// A bridge with ports p1 to p4, numbered so.
+  private func makeSwitch() throws -> DatapathHarness {
+    var bridge = BridgeConfig(name: "br0")
+    for number in 1...4 {
+      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
+      interface.portNumberRequest = UInt16(number)
+      bridge.ports.append(PortConfig(name: "p\(number)", interface: interface))
+    }
+    var config = SwitchConfig()
+    config.bridges = [bridge]
+    return try DatapathHarness(config)
+  }
+
+  private func rule(
+    table: UInt8 = 0, priority: UInt16 = 100, _ match: [(Field, UInt128)] = [], _ actions: [Action],
+    goto next: UInt8? = nil
+  ) -> TableChange {
+    var change = FlowMod()
+    change.table = table
+    change.priority = priority
+    for (field, value) in match { change.match.set(field, value) }
+    change.instructions = Instructions(apply: actions)
+    change.instructions.gotoTable = next
+    return .flow(change)
+  }
+
+  private var clear: TableChange {
+    var change = FlowMod()
+    change.command = .delete
+    change.table = FlowMod.allTables
+    return .flow(change)
+  }
+
+  private func output(_ port: UInt32) -> Action { .output(PortNumber(port), maximumByteCount: 0xffff) }
+
+  private func frame(_ destination: UInt32 = 2, from source: UInt32 = 1, port: UInt16 = 80, ttl: UInt8 = 64) -> [UInt8]
+  {
+    let addresses: ([UInt8], [UInt8]) = ([10, 0, 0, 1], [10, 0, 0, 2])
+    let udp = FrameBuilder.udp(
+      from: addresses.0, to: addresses.1, sourcePort: 1000, destinationPort: port, Array(0..<20))
+    return FrameBuilder.ethernet(
+      to: FrameBuilder.address(destination), from: FrameBuilder.address(source), etherType: 0x0800,
+      FrameBuilder.ipv4(from: addresses.0, to: addresses.1, protocol: 17, udp))
+  }
+
+  /// Ports that a frame left by.
+  private func ports(_ bridge: DatapathHarness, _ frame: [UInt8], in port: String = "p1") -> [String] {
+    bridge.receive(bridge: "br0", port: port, frame: frame).map(\.port)
+  }
+
+  @Test func aBridgeOfItsOwnLearns() throws {
+    let bridge = try makeSwitch()
+    #expect(ports(bridge, frame()) == ["p2", "p3", "p4"])
+    #expect(ports(bridge, frame(1, from: 2), in: "p2") == ["p1"])
+    #expect(bridge.rules(bridge: "br0").count == 1)
+    #expect(bridge.cachedFlowCount(bridge: "br0") == 0, "the one rule NORMAL needs no cache")
+  }
+
+  @Test func rulesDecideByPriorityAndTheCacheFollowsThem() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear, rule([(.inPort, 1)], [output(2)]),
+        rule(priority: 200, [(.etherType, 0x0800), (.ipProtocol, 17), (.udpDestination, 53)], [output(3)]),
+      ])
+    for _ in 0..<3 {
+      #expect(ports(bridge, frame()) == ["p2"])
+      #expect(ports(bridge, frame(port: 53)) == ["p3"])
+      #expect(ports(bridge, frame(port: 53), in: "p4") == ["p3"])
+      #expect(ports(bridge, frame(), in: "p4") == [])
+    }
+    #expect(bridge.cachedFlowCount(bridge: "br0") > 0)
+    // What was cached must not outlive its rule.
+    try bridge.changeFlows(bridge: "br0", [rule(priority: 300, [(.inPort, 1)], [output(4)])])
+    #expect(ports(bridge, frame()) == ["p4"])
+    #expect(ports(bridge, frame(port: 53)) == ["p4"])
+    #expect(bridge.counters(bridge: "br0", port: "p4").receiveDrops[.tableMiss] == 3)
+  }
+
+  @Test func statisticsAreRightWhileFlowsAreCached() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(bridge: "br0", [clear, rule([(.inPort, 1)], [], goto: 5), rule(table: 5, [], [output(2)])])
+    for _ in 0..<10 { _ = ports(bridge, frame()) }
+    for rule in bridge.rules(bridge: "br0") {
+      #expect(rule.statistics.packetCount == 10)
+      #expect(rule.statistics.byteCount == 10 * UInt64(frame().count))
+    }
+  }
+
+  @Test func packetsAreChangedAndCopiesAreNot() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear,
+        rule(
+          [(.etherType, 0x0800), (.inPort, 1)],
+          [
+            output(2), .setField(.ipv4Source, value: 0x0a00_0009, mask: 0xffff_ffff), .decrementTTL(controllers: [0]),
+            output(3), .pushVLAN(etherType: 0x8100), .setField(.vlanID, value: 0x1007, mask: 0x1fff), output(4),
+          ]),
+      ])
+    let original = frame()
+    for _ in 0..<2 {
+      let outputs = bridge.receive(bridge: "br0", port: "p1", frame: original)
+      #expect(outputs.map(\.port) == ["p2", "p3", "p4"])
+      guard outputs.count == 3 else { return }
+      #expect(outputs[0].frame == original)
+      #expect(complaint(about: outputs[1].frame) == nil)
+      #expect(Array(outputs[1].frame[26..<30]) == [10, 0, 0, 9] && outputs[1].frame[22] == 63)
+      #expect(Array(outputs[2].frame[12..<16]) == [0x81, 0, 0, 7])
+      #expect(Array(outputs[2].frame[16...]) == Array(outputs[1].frame[12...]))
+    }
+    let counters = bridge.counters(bridge: "br0", port: "p1")
+    #expect(counters.receivedPackets == 2 && counters.forwardedPackets == 2)
+  }
+
+  @Test func normalIsRunOnLiveTables() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [clear, rule(priority: 0, [], [.output(.normal, maximumByteCount: 0)]), rule([(.inPort, 4)], [])])
+    #expect(ports(bridge, frame()) == ["p2", "p3", "p4"])
+    #expect(ports(bridge, frame(1, from: 2), in: "p2") == ["p1"])
+    let cached = bridge.cachedFlowCount(bridge: "br0")
+    // The station moves: no cached flow is in its way, and none is made for it.
+    #expect(ports(bridge, frame(1, from: 2), in: "p3") == ["p1"])
+    #expect(ports(bridge, frame(2, from: 1)) == ["p3"])
+    #expect(bridge.cachedFlowCount(bridge: "br0") <= cached + 1)
+    #expect(ports(bridge, frame(), in: "p4") == [])
+    #expect(bridge.counters(bridge: "br0", port: "p4").receiveDrops[.ruleDrops] == 1)
+  }
+
+  @Test func controllersGetTheirPacket() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear,
+        rule(
+          [(.inPort, 1)],
+          [.setField(.reg0, value: 7, mask: 0xffff_ffff), .output(.controller, maximumByteCount: 40)]),
+        rule(priority: 0, [], [.output(.controller, maximumByteCount: 0xffff)]),
+      ])
+    #expect(ports(bridge, frame()) == [])
+    let packets = bridge.takeControllerPackets()
+    #expect(packets.count == 1)
+    let packet = try #require(packets.first)
+    #expect(packet.data == Array(frame()[..<40]) && packet.totalByteCount == frame().count)
+    #expect(packet.reason == .action && packet.inPort == 1 && packet.table == 0)
+    #expect(packet.pipeline[.reg0] == 7)
+    #expect(ports(bridge, frame(), in: "p2") == [])
+    let missed = try #require(bridge.takeControllerPackets().first)
+    #expect(missed.reason == .noMatch && missed.data == frame())
+    #expect(bridge.counters(bridge: "br0", port: "p1").forwardedPackets == 1)
+  }
+
+  @Test func onePortCannotTakeTheControllersFromTheOthers() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(bridge: "br0", [clear, rule(priority: 0, [], [.output(.controller, maximumByteCount: 64)])])
+    var fromFlood = 0
+    for _ in 0..<500 {
+      _ = bridge.receive(bridge: "br0", port: "p1", frames: Array(repeating: frame(), count: 16))
+      fromFlood += bridge.takeControllerPackets().count
+    }
+    #expect(fromFlood == Int(FlowScratch.controllerPacketsPerSecond))
+    #expect(bridge.counters(bridge: "br0", port: "p1").receiveDrops[.controllerBusy] == 8000 - 4000)
+    _ = ports(bridge, frame(), in: "p2")
+    #expect(bridge.takeControllerPackets().count == 1)
+  }
+
+  @Test func groupsCopyAndSelect() throws {
+    let bridge = try makeSwitch()
+    func group(_ id: UInt32, _ kind: GroupDescription.Kind, _ ports: [UInt32]) -> TableChange {
+      var group = GroupDescription(id: id, kind: kind)
+      group.buckets = ports.map { port in
+        var bucket = GroupDescription.Bucket()
+        bucket.actions = [output(port)]
+        return bucket
+      }
+      return .group(GroupMod(.add, group))
+    }
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear, group(1, .all, [2, 3]), group(2, .select, [2, 3, 4]), rule([(.inPort, 1)], [.group(1)]),
+        rule(priority: 200, [(.etherType, 0x0800), (.ipProtocol, 17), (.udpDestination, 7)], [.group(2)]),
+        rule(priority: 150, [(.etherType, 0x0800), (.ipProtocol, 17)], [.group(2)]),
+      ])
+    var seen: [String: Int] = [:]
+    for port in UInt16(100)..<400 {
+      let first = ports(bridge, frame(port: port))
+      #expect(first == ports(bridge, frame(port: port)), "a flow stays in its bucket")
+      #expect(first.count == 1)
+      for name in first { seen[name, default: 0] += 1 }
+    }
+    #expect(seen.count == 3, "\(seen)")
+    #expect(seen.values.allSatisfy { $0 > 50 }, "\(seen)")
+    var arp = FrameBuilder.arpRequest(
+      from: FrameBuilder.address(1), senderIPv4: [10, 0, 0, 1], targetIPv4: [10, 0, 0, 2])
+    arp += Array(repeating: 0, count: 18)
+    #expect(ports(bridge, arp) == ["p2", "p3"])
+  }
+
+  @Test func aMeterLimitsTheRate() throws {
+    let bridge = try makeSwitch()
+    var meter = MeterDescription(id: 1, unit: .packetsPerSecond)
+    meter.hasBurst = true
+    meter.bands = [MeterDescription.Band(kind: .drop, rate: 1, burst: 10)]
+    try bridge.changeFlows(
+      bridge: "br0", [clear, .meter(MeterMod(.add, meter)), rule([(.inPort, 1)], [.meter(1), output(2)])])
+    let passed = (0..<50).reduce(0) { count, _ in count + ports(bridge, frame()).count }
+    #expect((10...12).contains(passed))
+    #expect(bridge.counters(bridge: "br0", port: "p1").receiveDrops[.metered] == UInt64(50 - passed))
+  }
+
+  @Test func labelsArePutOnAndTakenOff() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear,
+        rule(
+          [(.etherType, 0x0800), (.inPort, 1)],
+          [.pushMPLS(etherType: 0x8847), .setField(.mplsLabel, value: 77, mask: 0xfffff), output(2)]),
+        rule(
+          [(.etherType, 0x8847), (.inPort, 2)],
+          [.popMPLS(etherType: 0x0800), .decrementTTL(controllers: [0]), output(1)]),
+      ])
+    let outputs = bridge.receive(bridge: "br0", port: "p1", frame: frame())
+    let labelled = try #require(outputs.first?.frame)
+    #expect(Array(labelled[12..<14]) == [0x88, 0x47])
+    #expect(Array(labelled[14..<18]) == UInt32(77 << 12 | 1 << 8 | 64).octets)
+    let back = try #require(bridge.receive(bridge: "br0", port: "p2", frame: labelled).first?.frame)
+    #expect(back[22] == 63 && complaint(about: back) == nil)
+    #expect(back.count == frame().count && Array(back[26...]) == Array(frame()[26...]))
+  }
+
+  @Test(arguments: testSeeds(6))
+  func cachedDecisionsAreThoseOfTheTables(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let bridge = try makeSwitch()
+    let fresh = try makeSwitch()
+    var sent = 0
+    for _ in 0..<12 {
+      // The same rules in both; one of them is asked everything twice, the other forgets its cache before each frame.
+      var changes = [clear]
+      for _ in 0..<Int(random.next() % 12) { changes.append(randomRule(&random)) }
+      try bridge.changeFlows(bridge: "br0", changes)
+      try fresh.changeFlows(bridge: "br0", changes)
+      let frames = (0..<24).map { _ in RandomFrame.make(using: &random) }
+      for _ in 0..<3 {
+        for frame in frames {
+          let port = "p\(1 + random.next() % 4)"
+          fresh.forgetCachedFlows(bridge: "br0")
+          let expected = fresh.receive(bridge: "br0", port: port, frame: frame)
+          #expect(bridge.receive(bridge: "br0", port: port, frame: frame) == expected, "\(port) \(frame) \(changes)")
+          sent += 1
+        }
+      }
+    }
+    for port in 1...4 {
+      let counters = bridge.counters(bridge: "br0", port: "p\(port)")
+      let dropped = counters.receiveDrops.values.reduce(0, +)
+      #expect(counters.receivedPackets == counters.forwardedPackets + dropped)
+    }
+    #expect(sent == 12 * 24 * 3)
+  }
+
+  private func randomRule(_ random: inout SeededGenerator) -> TableChange {
+    var match: [(Field, UInt128)] = []
+    if random.next() % 2 == 0 { match.append((.inPort, UInt128(1 + random.next() % 4))) }
+    switch random.next() % 5 {
+    case 0: match.append((.ethernetDestination, 0x0200_0000_0000 | UInt128(random.next() % 8)))
+    case 1: match += [(.etherType, 0x0800), (.ipv4Destination, 0x0a00_0000 | UInt128(random.next() % 4))]
+    case 2: match += [(.etherType, 0x0800), (.ipProtocol, 6), (.tcpDestination, UInt128(1 + random.next() % 100))]
+    case 3: match += [(.etherType, 0x86dd), (.ipProtocol, 17)]
+    default: break
+    }
+    var actions: [Action] = []
+    for _ in 0..<(1 + random.next() % 3) {
+      switch random.next() % 6 {
+      case 0: actions.append(.setField(.ethernetSource, value: 0x0200_0000_0077, mask: 0xffff_ffff_ffff))
+      case 1: actions.append(.pushVLAN(etherType: 0x8100))
+      case 2: actions.append(.clone([.pushVLAN(etherType: 0x88a8), output(UInt32(1 + random.next() % 4))]))
+      case 3: actions.append(.output(.flood, maximumByteCount: 0))
+      default: actions.append(output(UInt32(1 + random.next() % 4)))
+      }
+    }
+    return rule(priority: UInt16(random.next() % 4), match, actions)
+  }
+}

@@ -62,7 +62,7 @@ peers: build
 	VSWITCH_BINDIR=$(BIN) python3 Perf/Peers/compare.py
 
 # Each target runs alone, from the seeds in Tests/Fuzz/Corpus and what earlier runs added in .build-fuzz.
-FUZZERS ?= FlowText
+FUZZERS ?= FlowText OpenFlowDecoder
 FUZZ_SECONDS ?= 600
 FUZZ = VSWITCH_FUZZ=1 $(SWIFT) build -c release --build-path .build-fuzz -Xswiftc -sanitize=fuzzer -Xswiftc -use-ld=lld
 

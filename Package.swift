@@ -73,7 +73,8 @@ let package = Package(
       name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], swiftSettings: strict),
+      name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], exclude: ["Recordings"],
+      swiftSettings: strict),
     .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
     .testTarget(
@@ -111,7 +112,8 @@ if Context.environment["VSWITCH_PERF"] != nil {
 // Fuzz targets have libFuzzer's main, and so are out of an ordinary build (`make fuzz`).
 if Context.environment["VSWITCH_FUZZ"] != nil {
   let fuzzers: [(name: String, dependencies: [Target.Dependency])] = [
-    ("FlowText", ["OpenFlow", "VSwitchCore"])
+    ("FlowText", ["OpenFlow", "VSwitchCore"]),
+    ("OpenFlowDecoder", ["OpenFlow"]),
   ]
   package.targets.append(.systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"))
   package.targets += fuzzers.map { fuzzer in

@@ -9,7 +9,7 @@ extension SeededGenerator {
   mutating func writableField(_ match: Match) -> Field {
     var fields: [Field] = [
       .ethernetSource, .ethernetDestination, .metadata, .tunnelID, .reg0, .reg1, .reg15, .xreg2, .xxreg1, .packetMark,
-      .ctMark, .ctLabel, .tunnelSource,
+      .tunnelSource,
     ]
     if match.satisfies(.ipv4) { fields += [.ipv4Source, .ipv4Destination, .ipDSCP, .ipTTL, .ipECN] }
     if match.satisfies(.ipv6) { fields += [.ipv6Source, .ipv6Destination] }
@@ -60,7 +60,9 @@ extension SeededGenerator {
     case 14: return .stackPop(bits(of: .xxreg0))
     case 15: return .outputField(bits(of: .reg3), maximumByteCount: UInt16(below(0x10000)))
     case 16: return .outputTruncated(port(), byteCount: UInt32(14 + below(1000)))
-    case 17: return .finTimeout(idleSeconds: UInt16(below(100)), hardSeconds: UInt16(below(100)))
+    case 17:
+      return !match.satisfies(.tcp)
+        ? .exit : .finTimeout(idleSeconds: UInt16(below(100)), hardSeconds: UInt16(below(100)))
     case 18: return .controller(controller())
     case 19: return .sample(sample())
     case 20:
@@ -73,11 +75,11 @@ extension SeededGenerator {
       return .bundle(
         BundleAction(
           fields: pick(HashFields.allCases), basis: 3, algorithm: pick(BundleAction.Algorithm.allCases),
-          members: (0..<below(5)).map { _ in port() }, destination: coin() ? nil : bits(of: .reg5)))
+          members: (0..<below(5)).map { _ in port() }, destination: coin() ? nil : bits16(of: .reg5)))
     case 22: return .checkPacketLarger(byteCount: UInt16(below(0x10000)), to: bits(of: .reg6, atMost: 1))
     case 23: return depth < 2 ? .clone(actions(version, match, depth: depth + 1)) : .exit
     case 24: return .conntrackClear
-    case 25: return match.satisfies(.ip) ? .conntrack(conntrack()) : .debugRecirculate
+    case 25: return match.satisfies(.ip) ? .conntrack(conntrack(match)) : .debugRecirculate
     case 26: return match.satisfies(.ip) ? .decrementTTL(controllers: coin() ? [0] : [1, 2, 3]) : .exit
     case 27: return version == .v15 ? .meter(UInt32(1 + below(100))) : .conntrackClear
     default: return version == .v10 ? .enqueue(port(), queue: 3) : .pushVLAN(etherType: pick([0x8100, 0x88a8]))
@@ -129,7 +131,7 @@ extension SeededGenerator {
     return learn
   }
 
-  private mutating func conntrack() -> ConntrackAction {
+  private mutating func conntrack(_ match: Match) -> ConntrackAction {
     var conntrack = ConntrackAction()
     conntrack.commits = coin()
     if conntrack.commits {
@@ -139,7 +141,7 @@ extension SeededGenerator {
     }
     if coin() { conntrack.recirculationTable = UInt8(below(255)) }
     conntrack.zone = coin() ? .immediate(UInt16(below(0x10000))) : .field(bits16(of: .reg8))
-    conntrack.helperPort = pick([0, 21, 69])
+    if match.satisfies(.tcp) { conntrack.helperPort = pick([0, 21]) }
     if coin() {
       var translation = NetworkTranslation()
       if coin() {
@@ -173,7 +175,10 @@ extension SeededGenerator {
     }
     if coin() { instructions.gotoTable = UInt8(4 + below(200)) }
     if coin() { instructions.metadata = Instructions.MaskedMetadata(value: next(), mask: next()) }
-    if coin() { instructions.write = actions(version, match) }
+    if coin() {
+      // Open vSwitch lets few actions into the action set.
+      instructions.write = [.setQueue(3), setField(version, match), .output(port(), maximumByteCount: 0)]
+    }
     instructions.clearsActions = coin()
     if version < .v15, coin() { instructions.meter = UInt32(1 + below(100)) }
     return instructions

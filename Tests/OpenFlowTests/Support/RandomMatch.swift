@@ -68,6 +68,10 @@ extension SeededGenerator {
       if field.isMaskable, coin() { mask = value(bitCount: field.bitCount) }
       match.set(field, value(of: field) & mask, mask: mask)
     }
+    // The tuple of a connection is there only for a packet that has one.
+    if match.mask[.ctIPv4Source] | match.mask[.ctProtocol] | match.mask[.ctIPv6Destination] != 0 {
+      match.set(.ctState, 0x21, mask: 0x21)
+    }
     // A tag's bits without the tag itself are never asked for by a client.
     if match.mask[.vlanTCI] != 0 {
       match.set(.vlanTCI, match.key[.vlanTCI] | 0x1000, mask: match.mask[.vlanTCI] | 0x1000)

@@ -40,7 +40,7 @@ extension SeededGenerator {
       .groupMod(groupMod(version)), .groupMod(groupMod(version)), .portMod(portMod(version)), .barrierRequest,
       .barrierReply, .roleRequest(RoleMessage(pick([.equal, .primary, .secondary])), form: .extension),
       .flowModTableID(coin()), .setPacketInFormat(pick(PacketInFormat.allCases)), .flowAge, .setControllerID(u16()),
-      .flowMonitorCancel(u32()), .flowMonitorPaused, .flowMonitorResumed, .tlvTableRequest,
+      .tlvTableRequest,
       .tlvTableMod(TLVTableMod(pick(TLVTableMod.Command.allCases), list(3) { $0.mapping() })),
       .tlvTableReply(TLVTable(maximumByteCount: 256, maximumFieldCount: 64, mappings: list(3) { $0.mapping() })),
       .conntrackFlushZone(u16()), .conntrackFlush(conntrackFlush()),
@@ -49,7 +49,8 @@ extension SeededGenerator {
     all += replies(version).map { .multipartReply($0) }
     if version == .v10 { all.append(.setFlowFormat(pick(FlowFormat.allCases))) }
     if version < .v14 {
-      all.append(.queueConfigRequest(port()))
+      all += [.flowMonitorCancel(u32()), .flowMonitorPaused, .flowMonitorResumed]
+      all.append(.queueConfigRequest(PortNumber(3)))
       let port = port()
       all.append(.queueConfigReply(port, list(3) { $0.queueDescription(port) }))
       all.append(.setAsync(async(fixed: false), form: .nicira2))
@@ -239,10 +240,13 @@ extension SeededGenerator {
     var group = group(version)
     switch command {
     case .delete:
-      group.buckets = []
+      group = GroupDescription(id: group.id, kind: .all)
       if coin() { group.id = GroupMod.allGroups }
-    case .removeBuckets: group.buckets = []
-    default: break
+    case .removeBuckets: group = GroupDescription(id: group.id, kind: .all)
+    case .insertBuckets:
+      group.selectionMethod = .standard
+      group.selectionParameter = 0
+    case .add, .modify, .addOrModify: break
     }
     return GroupMod(command, group)
   }
@@ -333,16 +337,16 @@ extension SeededGenerator {
 
   mutating func async(fixed: Bool) -> AsyncConfiguration {
     var configuration = AsyncConfiguration()
-    configuration.primary.packetIn = u32()
-    configuration.secondary.flowRemoved = u32()
+    configuration.primary.packetIn = u32() & 7
+    configuration.secondary.flowRemoved = u32() & 7
     if fixed {
-      configuration.secondary.packetIn = u32()
-      configuration.primary.portStatus = u32()
+      configuration.secondary.packetIn = u32() & 7
+      configuration.primary.portStatus = u32() & 7
       configuration.secondary.portStatus = 0
       configuration.primary.flowRemoved = 7
     } else {
-      configuration.primary.roleStatus = u32()
-      configuration.secondary.controllerStatus = u32()
+      configuration.primary.roleStatus = u32() & 3
+      if below(4) == 0 { configuration.secondary.controllerStatus = u32() }
     }
     return configuration
   }

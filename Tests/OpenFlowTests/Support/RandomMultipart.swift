@@ -61,8 +61,8 @@ extension SeededGenerator {
 
   mutating func monitor(_ version: OpenFlowVersion) -> FlowMonitorRequest {
     var monitor = FlowMonitorRequest(id: u32())
-    monitor.flags = FlowMonitorRequest.Flags(rawValue: u16() & (version == .v10 ? 0x3f : 0x7f))
-    if version > .v10 { monitor.command = pick(FlowMonitorRequest.Command.allCases) }
+    monitor.flags = FlowMonitorRequest.Flags(rawValue: u16() & (version < .v14 ? 0x3f : 0x7f))
+    if version > .v13 { monitor.command = pick(FlowMonitorRequest.Command.allCases) }
     if coin() { monitor.outPort = port() }
     monitor.table = UInt8(below(256))
     monitor.match = match()
@@ -93,8 +93,8 @@ extension SeededGenerator {
 
   mutating func update(_ version: OpenFlowVersion) -> FlowUpdate {
     if below(4) == 0 { return .abbreviated(xid: u32()) }
-    if version > .v10, below(4) == 0 { return coin() ? .paused : .resumed }
-    var change = FlowChange(pick(version == .v10 ? [.added, .removed, .modified] : FlowChange.Event.allCases))
+    if version > .v13, below(4) == 0 { return coin() ? .paused : .resumed }
+    var change = FlowChange(pick(version < .v14 ? [.added, .removed, .modified] : FlowChange.Event.allCases))
     if change.event == .removed { change.reason = .hardTimeout }
     change.table = 3
     change.priority = u16()
@@ -102,6 +102,8 @@ extension SeededGenerator {
     change.cookie = next()
     change.match = match()
     if coin() { change.instructions = instructions(version, change.match) }
+    // ovs-ofctl does not read it there.
+    if version == .v10 { change.instructions.metadata = nil }
     return .change(change)
   }
 

@@ -15,7 +15,9 @@ extension ActionEncoder {
       writer.u16(0)
       writer.field(code, value, mask: mask)
       finish(start)
-    } else if code.headerByteCount == 4, let run = Run(mask), run.bitCount <= 64, isLoadable(code) {
+    } else if let code = FieldCode.niciraCode(Subfield(field), version), code.headerByteCount == 4, let run = Run(mask),
+      run.bitCount <= 64
+    {
       niciraHeader(NiciraAction.registerLoad)
       writer.u16(UInt16(truncatingIfNeeded: run.firstBit << 6 | (run.bitCount - 1)))
       writer.fieldHeader(code)
@@ -24,16 +26,9 @@ extension ActionEncoder {
     } else {
       let start = writer.count
       niciraHeader(NiciraAction.registerLoad2)
-      writer.zeros(6)
       writer.field(code, value, mask: mask)
       finish(start)
     }
-  }
-
-  /// A run of bits counts from the field's first bit; NXM's DSCP lies two bits higher and its ports have 16 bits, which
-  /// only a whole value tells rightly.
-  private func isLoadable(_ code: FieldCode) -> Bool {
-    !(code.fieldClass == 0 && (code.number == 5 || code.number == 0))
   }
 
   /// 1.0's own actions.
@@ -58,8 +53,6 @@ extension ActionEncoder {
     case .ipDSCP: standard(8, word << 26)
     case .tcpSource, .udpSource, .sctpSource: standard(9, word << 16)
     case .tcpDestination, .udpDestination, .sctpDestination: standard(10, word << 16)
-    case .mplsLabel: niciraWord(NiciraAction.setMPLSLabel, word)
-    case .mplsTrafficClass: niciraShort(NiciraAction.setMPLSTrafficClass, UInt16(truncatingIfNeeded: value) << 8)
     case .tunnelID where value <= UInt128(UInt32.max): niciraWord(NiciraAction.setTunnel, word)
     case .tunnelID:
       niciraHeader(NiciraAction.setTunnel64)

@@ -178,8 +178,13 @@ struct ActionEncoder {
     writer.u16(UInt16(truncatingIfNeeded: from.firstBit))
     writer.u16(UInt16(truncatingIfNeeded: to.firstBit))
     if version == .v15 { writer.zeros(2) }
-    try writer.fieldName(from.field, version)
-    try writer.fieldName(to.field, version)
+    if version == .v15 {
+      try writer.fieldName(from.field, version)
+      try writer.fieldName(to.field, version)
+    } else {
+      try writer.niciraFieldName(from, version)
+      try writer.niciraFieldName(to, version)
+    }
     finish(start)
   }
 }

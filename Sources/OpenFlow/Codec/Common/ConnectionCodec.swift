@@ -49,13 +49,19 @@ enum ErrorCodec {
     var experimenter: UInt32?
     if version == .v10, type == vendorType10 {
       experimenter = try reader.u32()
-      number = .nicira(try reader.u16(), try reader.u16())
+      if experimenter == Experimenter.nicira {
+        let (type, code) = (try reader.u16(), try reader.u16())
+        let known = codes[version]?[.nicira(type, code)]
+        let reason = ErrorMessage.Reason.unknown(experimenter: experimenter, type: type, code: code)
+        return ErrorMessage(known.map { .known($0) } ?? reason, data: reader.rest())
+      }
     } else if version > .v10, type == experimenterType {
       experimenter = try reader.u32()
       number = experimenter == Experimenter.onf ? .onf(code) : .nicira(code, 0)
     }
     let data = reader.rest()
-    if experimenter == nil || experimenter == Experimenter.nicira || experimenter == Experimenter.onf,
+    if experimenter == nil
+      || version > .v10 && (experimenter == Experimenter.nicira || experimenter == Experimenter.onf),
       let known = codes[version]?[number]
     {
       return ErrorMessage(known, data: data)
@@ -87,6 +93,12 @@ enum ErrorCodec {
         writer.u32(Experimenter.onf)
       case nil: writer.zeros(4)
       }
+    case .unknown(Experimenter.nicira?, let type, let code) where version == .v10:
+      writer.u16(vendorType10)
+      writer.u16(0)
+      writer.u32(Experimenter.nicira)
+      writer.u16(type)
+      writer.u16(code)
     case .unknown(let experimenter, let type, let code):
       writer.u16(type)
       writer.u16(code)

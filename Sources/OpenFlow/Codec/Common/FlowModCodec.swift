@@ -47,7 +47,6 @@ enum FlowModCodec {
     }
     mod.instructions = try InstructionCodec.decode(&reader, version, match: mod.match)
     guard buffer == noBuffer || mod.isDelete else { throw .badRequestBufferUnknown }
-    try InstructionCheck.check(mod, version)
     return mod
   }
 
@@ -117,7 +116,6 @@ enum FlowModCodec {
     if mod.isDelete { mod.outPort = PortNumber(wire10: outPort) }
     mod.instructions = try InstructionCodec.decode(&reader, .v10, match: mod.match)
     guard buffer == noBuffer || mod.isDelete else { throw .badRequestBufferUnknown }
-    try InstructionCheck.check(mod, .v10)
   }
 
   // MARK: encoding

@@ -32,6 +32,9 @@ enum GroupCodec {
     while !buckets.isAtEnd { group.buckets.append(try decodeBucket(&buckets, version, kind, command)) }
     if hasProperties { try decodeProperties(&reader, version, &group) }
     let mod = GroupMod(command, group)
+    guard mod.describesGroup || group.selectionMethod == .standard && group.selectionParameter == 0 else {
+      throw .badPropertyBadValue
+    }
     try check(mod)
     return mod
   }
@@ -114,7 +117,7 @@ enum GroupCodec {
     guard writer.count - start <= 0xffff else { throw EncodeError.tooLong }
     if hasProperties {
       writer.patch16(UInt16(truncatingIfNeeded: writer.count - start), at: lengthAt)
-      try encodeProperties(mod.group, version, to: &writer)
+      if mod.describesGroup { try encodeProperties(mod.group, version, to: &writer) }
     }
   }
 
@@ -250,5 +253,15 @@ enum GroupCodec {
     }
     guard writer.count - start <= 0xffff else { throw EncodeError.tooLong }
     writer.patch16(UInt16(truncatingIfNeeded: writer.count - start), at: start)
+  }
+}
+
+extension GroupMod {
+  /// Whether it says what the whole group is to be.
+  var describesGroup: Bool {
+    switch command {
+    case .add, .modify, .addOrModify: true
+    case .delete, .insertBuckets, .removeBuckets: false
+    }
   }
 }

@@ -1,5 +1,5 @@
-// Watching the flow tables (OpenFlow 1.4 §7.3.5.19; in 1.3 the same as an extension of the Open Networking Foundation; in
-// 1.0 NXST_FLOW_MONITOR).
+// Watching the flow tables (OpenFlow 1.4 §7.3.5.19). Before that an extension: Open vSwitch's NXST_FLOW_MONITOR in 1.0, of
+// which the Open Networking Foundation's in 1.3 differs by its match and by instructions in place of actions.
 
 import VSwitchCore
 
@@ -21,16 +21,17 @@ enum MonitorCodec {
     -> FlowMonitorRequest
   {
     var monitor = FlowMonitorRequest(id: try reader.u32())
-    if version == .v10 {
+    if version < .v14 {
       let flags = try reader.u16()
       guard flags & ~0x3f == 0 else { throw .flowMonitorFailedBadFlags }
       monitor.flags = FlowMonitorRequest.Flags(rawValue: flags)
-      monitor.outPort = PortNumber(wire10: try reader.u16())
+      // 1.3's port has 32 bits, and stands behind the match's length.
+      if version == .v10 { monitor.outPort = PortNumber(wire10: try reader.u16()) }
       let matchByteCount = Int(try reader.u16())
+      if version == .v13 { monitor.outPort = PortNumber(try reader.u32()) }
       monitor.table = try reader.u8()
-      guard try reader.zeros(5) else { throw .niciraRequestMustBeZero }
-      var cookie: FlowMod.CookieFilter?
-      monitor.match = try MatchDecoder.nxm(&reader, byteCount: matchByteCount, cookie: &cookie)
+      guard try reader.zeros(version == .v10 ? 5 : 3) else { throw .niciraRequestMustBeZero }
+      monitor.match = try match(&reader, version, byteCount: matchByteCount)
       return monitor
     }
     monitor.outPort = PortNumber(try reader.u32())
@@ -47,22 +48,45 @@ enum MonitorCodec {
     return monitor
   }
 
+  /// The match of the forms before 1.4, whose length stands elsewhere (in 1.3 also before it).
+  private static func match(_ reader: inout WireReader, _ version: OpenFlowVersion, byteCount: Int) throws(ErrorCode)
+    -> Match
+  {
+    if version > .v10 { return try MatchDecoder.oxm(&reader, version) }
+    var cookie: FlowMod.CookieFilter?
+    return try MatchDecoder.nxm(&reader, byteCount: byteCount, cookie: &cookie)
+  }
+
+  /// Writes such a match and its length at `lengthAt`.
+  private static func encode(
+    _ match: Match, _ version: OpenFlowVersion, lengthAt: Int, to writer: inout WireWriter
+  ) throws(EncodeError) {
+    let count: UInt16
+    if version == .v10 {
+      count = try MatchEncoder.nxm(match, to: &writer)
+    } else {
+      count = try MatchEncoder.oxm(match, version, to: &writer)
+    }
+    writer.patch16(count, at: lengthAt)
+  }
+
   static func encodeRequest(_ monitor: FlowMonitorRequest, _ version: OpenFlowVersion, to writer: inout WireWriter)
     throws(EncodeError)
   {
     writer.u32(monitor.id)
-    if version == .v10 {
+    if version < .v14 {
       guard monitor.command == .add else {
-        throw EncodeError(cause: "OpenFlow 1.0 cannot change a monitor", remedy: "cancel it and ask for a new one")
+        throw EncodeError(
+          cause: "OpenFlow \(version.name) cannot change a monitor", remedy: "cancel it and ask for a new one")
       }
       writer.u16(monitor.flags.rawValue & 0x3f)
-      writer.u16(monitor.outPort.wire10)
+      if version == .v10 { writer.u16(monitor.outPort.wire10) }
       let lengthAt = writer.count
       writer.u16(0)
+      if version == .v13 { writer.u32(monitor.outPort.rawValue) }
       writer.u8(monitor.table)
-      writer.zeros(5)
-      let count = try MatchEncoder.nxm(monitor.match, to: &writer)
-      writer.patch16(count, at: lengthAt)
+      writer.zeros(version == .v10 ? 5 : 3)
+      try encode(monitor.match, version, lengthAt: lengthAt, to: &writer)
       return
     }
     writer.u32(monitor.outPort.rawValue)
@@ -77,9 +101,9 @@ enum MonitorCodec {
     let length = Int(try reader.u16())
     var entry = try reader.part(length - 2)
     let number = try entry.u16()
-    if version == .v10 {
+    if version < .v14 {
       if number == niciraAbbreviated { return .abbreviated(xid: try entry.u32()) }
-      return .change(try decodeChange10(number, &entry))
+      return .change(try decodeExtension(number, version, &entry))
     }
     switch number {
     case abbreviated: return .abbreviated(xid: try entry.u32())
@@ -102,7 +126,9 @@ enum MonitorCodec {
     return .change(change)
   }
 
-  private static func decodeChange10(_ number: UInt16, _ entry: inout WireReader) throws(ErrorCode) -> FlowChange {
+  private static func decodeExtension(_ number: UInt16, _ version: OpenFlowVersion, _ entry: inout WireReader)
+    throws(ErrorCode) -> FlowChange
+  {
     guard number < niciraAbbreviated, let event = FlowChange.Event(rawValue: number + 1) else {
       throw .niciraRequestMonitorBadEvent
     }
@@ -116,9 +142,8 @@ enum MonitorCodec {
     change.table = try entry.u8()
     try entry.skip(1)
     change.cookie = try entry.u64()
-    var cookie: FlowMod.CookieFilter?
-    change.match = try MatchDecoder.nxm(&entry, byteCount: matchByteCount, cookie: &cookie)
-    change.instructions = try InstructionCodec.decode(&entry, .v10, match: change.match)
+    change.match = try match(&entry, version, byteCount: matchByteCount)
+    change.instructions = try InstructionCodec.decode(&entry, version, match: change.match)
     return change
   }
 
@@ -129,17 +154,17 @@ enum MonitorCodec {
     writer.u16(8)
     switch update {
     case .abbreviated(let xid):
-      writer.u16(version == .v10 ? niciraAbbreviated : abbreviated)
+      writer.u16(version < .v14 ? niciraAbbreviated : abbreviated)
       writer.u32(xid)
     case .paused, .resumed:
-      guard version > .v10 else {
-        throw EncodeError(cause: "a pause is a message of its own in 1.0", remedy: "send flowMonitorPaused")
+      guard version > .v13 else {
+        throw EncodeError(cause: "a pause is a message of its own before 1.4", remedy: "send flowMonitorPaused")
       }
       writer.u16(update == .paused ? paused : resumed)
       writer.zeros(4)
     case .change(let change):
       let reason = change.event == .removed ? FlowRemovedCodec.reason(change.reason, version) : 0
-      if version == .v10 {
+      if version < .v14 {
         writer.u16(max(change.event.rawValue, 1) - 1)
         writer.u16(UInt16(reason))
         writer.u16(change.priority)
@@ -150,8 +175,7 @@ enum MonitorCodec {
         writer.u8(change.table)
         writer.zeros(1)
         writer.u64(change.cookie)
-        let count = try MatchEncoder.nxm(change.match, to: &writer)
-        writer.patch16(count, at: lengthAt)
+        try encode(change.match, version, lengthAt: lengthAt, to: &writer)
       } else {
         writer.u16(change.event.rawValue)
         writer.u8(change.table)

@@ -32,6 +32,9 @@ enum NiciraMessage {
 enum ExperimenterCodec {
   private static let onfBundleControl: UInt32 = 2300
   private static let onfBundleAdd: UInt32 = 2301
+  private static let onfMonitorCancel: UInt32 = 1870
+  private static let onfMonitorPaused: UInt32 = 1871
+  private static let onfMonitorResumed: UInt32 = 1872
 
   static func decode(
     _ reader: inout WireReader, _ version: OpenFlowVersion, decoder: MessageDecoder, xid: UInt32
@@ -47,6 +50,9 @@ enum ExperimenterCodec {
       switch type {
       case onfBundleControl: body = .bundleControl(try BundleCodec.decodeControl(&reader))
       case onfBundleAdd: return .bundleAdd(try BundleCodec.decodeAdd(&reader, version, xid: xid))
+      case onfMonitorCancel: body = .flowMonitorCancel(try reader.u32())
+      case onfMonitorPaused: body = .flowMonitorPaused
+      case onfMonitorResumed: body = .flowMonitorResumed
       default: throw .badRequestBadExperimenterType
       }
     } else {
@@ -88,9 +94,9 @@ enum ExperimenterCodec {
     case NiciraMessage.setControllerID:
       guard try reader.zeros(6) else { throw .niciraRequestMustBeZero }
       return .setControllerID(try reader.u16())
-    case NiciraMessage.flowMonitorCancel: return .flowMonitorCancel(try reader.u32())
-    case NiciraMessage.flowMonitorPaused: return .flowMonitorPaused
-    case NiciraMessage.flowMonitorResumed: return .flowMonitorResumed
+    case NiciraMessage.flowMonitorCancel where version == .v10: return .flowMonitorCancel(try reader.u32())
+    case NiciraMessage.flowMonitorPaused where version == .v10: return .flowMonitorPaused
+    case NiciraMessage.flowMonitorResumed where version == .v10: return .flowMonitorResumed
     case NiciraMessage.tlvTableMod: return .tlvTableMod(try ExtensionCodec.decodeTLVMod(&reader))
     case NiciraMessage.tlvTableRequest: return .tlvTableRequest
     case NiciraMessage.tlvTableReply: return .tlvTableReply(try ExtensionCodec.decodeTLVTable(&reader))
@@ -107,6 +113,10 @@ enum ExperimenterCodec {
     func header(_ type: UInt32, _ experimenter: UInt32 = Experimenter.nicira) {
       writer.u32(experimenter)
       writer.u32(type)
+    }
+    /// From 1.4 on these are parts of multipart messages.
+    func monitor(_ nicira: UInt32, _ onf: UInt32) {
+      if version == .v10 { header(nicira) } else { header(onf, Experimenter.onf) }
     }
     switch message.body {
     case .bundleControl(let control):
@@ -160,11 +170,11 @@ enum ExperimenterCodec {
       header(NiciraMessage.setControllerID)
       writer.zeros(6)
       writer.u16(id)
-    case .flowMonitorCancel(let id):
-      header(NiciraMessage.flowMonitorCancel)
+    case .flowMonitorCancel(let id) where version < .v14:
+      monitor(NiciraMessage.flowMonitorCancel, onfMonitorCancel)
       writer.u32(id)
-    case .flowMonitorPaused: header(NiciraMessage.flowMonitorPaused)
-    case .flowMonitorResumed: header(NiciraMessage.flowMonitorResumed)
+    case .flowMonitorPaused where version < .v14: monitor(NiciraMessage.flowMonitorPaused, onfMonitorPaused)
+    case .flowMonitorResumed where version < .v14: monitor(NiciraMessage.flowMonitorResumed, onfMonitorResumed)
     case .tlvTableMod(let mod):
       header(NiciraMessage.tlvTableMod)
       ExtensionCodec.encode(mod, to: &writer)

@@ -22,7 +22,7 @@ enum LearnEncoder {
         writer.u32(learn.limit)
         writer.u16(UInt16(truncatingIfNeeded: learn.result?.firstBit ?? 0))
         writer.u16(0)
-        if let result = learn.result { try writer.fieldName(result.field, version) }
+        if let result = learn.result { try writer.niciraFieldName(result, version) }
       }
       for specification in learn.specifications {
         switch specification {
@@ -55,7 +55,7 @@ enum LearnEncoder {
   private static func place(_ bits: Subfield, _ version: OpenFlowVersion, _ writer: inout WireWriter)
     throws(EncodeError)
   {
-    try writer.fieldName(bits.field, version)
+    try writer.niciraFieldName(bits, version)
     writer.u16(UInt16(truncatingIfNeeded: bits.firstBit))
   }
 }

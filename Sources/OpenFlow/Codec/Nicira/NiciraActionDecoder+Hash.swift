@@ -42,6 +42,8 @@ extension ActionDecoder {
       let (firstBit, bitCount) = ActionDecoder.bits(packed)
       let field = try name.fieldName(version)
       destination = try ActionDecoder.destination(field, firstBit: firstBit, bitCount: bitCount)
+      // A member's number has 16 bits.
+      guard bitCount >= 16 else { throw .badActionBadArgument }
     } else {
       guard packed == 0, try name.u32() == 0 else { throw .badActionBadArgument }
     }

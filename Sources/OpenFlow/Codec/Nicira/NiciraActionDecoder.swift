@@ -37,7 +37,6 @@ extension ActionDecoder {
     case NiciraAction.registerMove where version < .v15: return try move(&body)
     case NiciraAction.registerLoad where version < .v15: return try load(&body)
     case NiciraAction.registerLoad2 where version < .v15:
-      try ActionDecoder.expectZeros(&body, 6)
       return try setField(&body, mayMask: true)
     case NiciraAction.outputRegister, NiciraAction.outputRegister2: return try outputField(subtype, &body)
     case NiciraAction.outputTruncated:

@@ -12,7 +12,7 @@ extension ActionEncoder {
       writer.u32(0)
       writer.u16(zone)
     case .field(let bits):
-      guard let code = FieldCode.code(bits.field, version), code.headerByteCount == 4 else {
+      guard let code = FieldCode.niciraCode(bits, version), code.headerByteCount == 4 else {
         throw EncodeError.field(bits.field)
       }
       writer.fieldHeader(code)

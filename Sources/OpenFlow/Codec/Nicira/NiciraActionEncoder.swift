@@ -26,7 +26,7 @@ extension ActionEncoder {
       try nicira(NiciraAction.checkPacketLarger) { (writer) throws(EncodeError) in
         writer.u16(byteCount)
         writer.u16(UInt16(truncatingIfNeeded: to.firstBit))
-        try writer.fieldName(to.field, version)
+        try writer.niciraFieldName(to, version)
       }
     case .controller(let controller): try self.controller(controller)
     case .sample(let sample): try self.sample(sample)
@@ -50,18 +50,13 @@ extension ActionEncoder {
   }
 
   private mutating func resubmit(_ port: PortNumber?, _ table: UInt8?, _ withTuple: Bool) {
-    let port = (port ?? .inPort).wire10
-    if table == nil, !withTuple {
-      niciraShort(NiciraAction.resubmit, port)
-    } else {
-      niciraShort(
-        withTuple ? NiciraAction.resubmitTableConntrack : NiciraAction.resubmitTable, port,
-        UInt32(table ?? 0xff) << 24)
-    }
+    niciraShort(
+      withTuple ? NiciraAction.resubmitTableConntrack : NiciraAction.resubmitTable, (port ?? .inPort).wire10,
+      UInt32(table ?? 0xff) << 24)
   }
 
   private mutating func outputField(_ source: Subfield, _ maximum: UInt16) throws(EncodeError) {
-    guard let code = FieldCode.code(source.field, version) else { throw EncodeError.field(source.field) }
+    guard let code = FieldCode.niciraCode(source, version) else { throw EncodeError.field(source.field) }
     let isShort = code.headerByteCount == 4
     niciraHeader(isShort ? NiciraAction.outputRegister : NiciraAction.outputRegister2)
     writer.u16(ActionEncoder.packed(source))
@@ -77,7 +72,7 @@ extension ActionEncoder {
     let start = writer.count
     niciraHeader(subtype)
     writer.u16(UInt16(truncatingIfNeeded: bits.firstBit))
-    try writer.fieldName(bits.field, version)
+    try writer.niciraFieldName(bits, version)
     writer.u16(UInt16(truncatingIfNeeded: bits.bitCount))
     writer.zeros(24 - (writer.count - start))
     finish(start)
@@ -137,7 +132,7 @@ extension ActionEncoder {
       writer.u32(multipath.argument)
       writer.u16(0)
       writer.u16(ActionEncoder.packed(multipath.destination))
-      try writer.fieldName(multipath.destination.field, version)
+      try writer.niciraFieldName(multipath.destination, version)
     }
   }
 
@@ -153,7 +148,7 @@ extension ActionEncoder {
       writer.u16(UInt16(truncatingIfNeeded: bundle.members.count))
       if let destination = bundle.destination {
         writer.u16(ActionEncoder.packed(destination))
-        try writer.fieldName(destination.field, version)
+        try writer.niciraFieldName(destination, version)
       } else {
         writer.zeros(6)
       }

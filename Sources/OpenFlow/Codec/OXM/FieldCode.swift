@@ -28,14 +28,21 @@ struct FieldCode: Equatable, Sendable {
   /// Bytes of the header.
   var headerByteCount: Int { fieldClass == FieldCode.experimenterClass ? 8 : 4 }
 
+  /// How Open vSwitch's actions name bits of a field: by its own number, if it has given it one. Its ports have 16 bits, and
+  /// its DSCP lies two bits higher: those are named as the standard does where that matters.
+  static func niciraCode(_ bits: Subfield, _ version: OpenFlowVersion) -> FieldCode? {
+    let (standard, nicira) = FieldCodeTable.codes[Int(bits.field.rawValue)]
+    if bits.field == .ipDSCP || bits.field == .inPort && bits.firstBit + bits.bitCount > 16 { return standard }
+    return nicira ?? code(bits.field, version)
+  }
+
   /// How a field is written in a version, by the standard if it has a number for it; nil if no version has any.
   static func code(_ field: Field, _ version: OpenFlowVersion) -> FieldCode? {
     let (standard, nicira) = FieldCodeTable.codes[Int(field.rawValue)]
-    if version == .v10 { return nicira ?? standard }
+    if version == .v10, let nicira { return nicira }
     if version < .v15, let standard, FieldCodeTable.isExperimenterBefore15(field) {
       return FieldCode(field, experimenterClass, standard.number, standard.byteCount)
     }
-    if version < .v15, field == .packetType { return standard }
     return standard ?? nicira
   }
 }

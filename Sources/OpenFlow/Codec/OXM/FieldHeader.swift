@@ -82,6 +82,12 @@ extension WireWriter {
     if hasMask { unsigned(code.wire(mask, isMask: true), byteCount: code.byteCount) }
   }
 
+  /// Writes the name of a field as Open vSwitch's actions do.
+  mutating func niciraFieldName(_ bits: Subfield, _ version: OpenFlowVersion) throws(EncodeError) {
+    guard let code = FieldCode.niciraCode(bits, version) else { throw EncodeError.field(bits.field) }
+    fieldHeader(code)
+  }
+
   /// Writes a field's name.
   mutating func fieldName(_ field: Field, _ version: OpenFlowVersion) throws(EncodeError) {
     guard let code = FieldCode.code(field, version) else { throw EncodeError.field(field) }

@@ -5,28 +5,41 @@ import VSwitchCore
 enum MatchEncoder {
   /// Fields in the order in which Open vSwitch writes them, so that bytes can be compared. Views of others (xreg, xxreg,
   /// parts of the VLAN TCI) are left out; the second tag has no number.
-  static let order: [Field] =
+  static let order: [Field] = order(registers: (0..<16).compactMap { Field.reg($0) })
+
+  /// In 1.5 the registers are written in pairs.
+  private static let order15: [Field] = order(registers: [
+    .xreg0, .xreg1, .xreg2, .xreg3, .xreg4, .xreg5, .xreg6, .xreg7,
+  ])
+
+  private static func order(registers: [Field]) -> [Field] {
     [
       .hash, .recirculationID, .conjunctionID, .packetType, .inPort, .actionSetOutput, .ethernetSource,
-      .ethernetDestination, .etherType, .vlanTCI, .mplsLabel, .mplsTrafficClass, .mplsBottomOfStack, .mplsTTL,
+      .ethernetDestination, .etherType, .vlanTCI, .mplsTrafficClass, .mplsBottomOfStack, .mplsTTL, .mplsLabel,
       .ipv4Source, .ipv4Destination, .ipv6Source, .ipv6Destination, .ipFragment, .ipv6Label, .ipDSCP, .ipECN, .ipTTL,
       .ipProtocol, .tcpSource, .tcpDestination, .tcpFlags, .udpSource, .udpDestination, .sctpSource, .sctpDestination,
       .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .ndTarget, .ndSourceLinkLayer, .ndTargetLinkLayer,
       .arpOperation, .arpSenderAddress, .arpTargetAddress, .arpSenderHardware, .arpTargetHardware, .tunnelID,
       .tunnelSource, .tunnelDestination,
-    ] + (0..<16).compactMap { Field.reg($0) } + [
+    ] + registers + [
       .packetMark, .ctState, .ctZone, .ctMark, .ctLabel, .ctIPv4Source, .ctIPv4Destination, .ctIPv6Source,
       .ctIPv6Destination, .ctProtocol, .ctTransportSource, .ctTransportDestination, .metadata,
     ]
+  }
 
   /// Writes an OXM match with header and padding.
-  static func oxm(_ match: Match, _ version: OpenFlowVersion, to writer: inout WireWriter) throws(EncodeError) {
+  /// - Returns: bytes without padding, which the header has, too.
+  @discardableResult
+  static func oxm(_ match: Match, _ version: OpenFlowVersion, to writer: inout WireWriter) throws(EncodeError) -> UInt16
+  {
     let start = writer.count
     writer.u16(1)
     writer.u16(0)
     try fields(match, version, to: &writer)
-    writer.patch16(UInt16(truncatingIfNeeded: writer.count - start), at: start + 2)
+    let count = UInt16(truncatingIfNeeded: writer.count - start)
+    writer.patch16(count, at: start + 2)
     writer.pad8(from: start)
+    return count
   }
 
   /// Writes an NXM match with padding.
@@ -49,7 +62,7 @@ enum MatchEncoder {
 
   /// Writes the fields alone.
   static func fields(_ match: Match, _ version: OpenFlowVersion, to writer: inout WireWriter) throws(EncodeError) {
-    for field in order {
+    for field in version == .v15 ? order15 : order {
       let layout = field.layout
       guard match.mask.words[layout.wordIndex] != 0 || layout.bitCount == 128 else { continue }
       guard let (value, mask) = match.value(field), match.satisfies(field.prerequisite) else { continue }

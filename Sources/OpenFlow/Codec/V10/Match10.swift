@@ -17,6 +17,8 @@ enum Match10 {
   private static let vlanPriority: UInt32 = 1 << 20
   private static let tos: UInt32 = 1 << 21
   static let allWildcards: UInt32 = 1 << 22 - 1
+  /// All fields open, as Open vSwitch writes it: 32 bits of each address.
+  private static let open: UInt32 = 0x0038_20ff
   private static let noVLAN: UInt16 = 0xffff
 
   /// - Returns: the match, and whether it has no wildcard at all: such rules have the highest priority.
@@ -109,7 +111,7 @@ enum Match10 {
 
   /// Writes a match that fits; what does not is left out.
   static func encode(_ match: Match, to writer: inout WireWriter) {
-    var wildcards = allWildcards
+    var wildcards = open
     func value(_ bit: UInt32, _ field: Field) -> UInt128 {
       guard match.isExact(field) else { return 0 }
       wildcards &= ~bit

@@ -17,6 +17,17 @@ public enum PacketTranslation {
     actions: RuleCode? = nil, memory: TranslationMemory, program: inout ActionProgram,
     hits: UnsafeMutableBufferPointer<UInt32>
   ) -> TranslationResult {
+    unsafe walk(
+      reader, key: key, version: version, resumptions: resumptions, actions: actions, memory: memory,
+      program: &program, hits: hits)
+  }
+
+  @inline(__always)
+  static func walk<Reader: PipelineReader>(
+    _ reader: Reader, key: FlowKey, version: UInt64, resumptions: UnsafeBufferPointer<Resumption>,
+    actions: RuleCode?, memory: TranslationMemory, program: inout ActionProgram,
+    hits: UnsafeMutableBufferPointer<UInt32>
+  ) -> TranslationResult {
     guard resumptions.count <= resumptionLimit else {
       var result = TranslationResult()
       result.drop = .recirculationLost

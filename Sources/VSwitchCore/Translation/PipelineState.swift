@@ -45,10 +45,34 @@ struct PipelineState {
   /// Changes bits of a field to a value that follows from what was read.
   /// - Parameter mask: within the field.
   mutating func write(_ field: Field, _ value: UInt128, mask: UInt128) {
-    key[field] = key[field] & ~mask | value & mask
-    written[field] |= mask
+    let place = field.layout
+    if place.bitCount == 128 {
+      write(word: place.wordIndex, UInt64(truncatingIfNeeded: value >> 64), UInt64(truncatingIfNeeded: mask >> 64))
+      write(word: place.wordIndex &+ 1, UInt64(truncatingIfNeeded: value), UInt64(truncatingIfNeeded: mask))
+    } else {
+      let shift = UInt64(truncatingIfNeeded: place.shift)
+      write(
+        word: place.wordIndex, UInt64(truncatingIfNeeded: value) &<< shift,
+        UInt64(truncatingIfNeeded: mask) &<< shift)
+    }
     if field == .ipTTL, mask == 0xff { isTTLDerived = false }
     if field == .mplsTTL, mask == 0xff { isMPLSTTLDerived = false }
+  }
+
+  // Word by word: a whole array of words would be copied for each access.
+  @inline(__always)
+  private mutating func write(word index: Int, _ value: UInt64, _ mask: UInt64) {
+    key.words[index] = key.words[index] & ~mask | value & mask
+    written.words[index] |= mask
+  }
+
+  /// The value of a field's bits.
+  @inline(__always)
+  func value(_ place: FieldLayout, mask: UInt128) -> UInt128 {
+    if place.bitCount == 128 {
+      return (UInt128(key.words[place.wordIndex]) << 64 | UInt128(key.words[place.wordIndex &+ 1])) & mask
+    }
+    return UInt128(key.words[place.wordIndex] &>> UInt64(truncatingIfNeeded: place.shift)) & mask
   }
 
   /// All header fields behind the MPLS label or EtherType count as known to be 0: a parser would find nothing there.

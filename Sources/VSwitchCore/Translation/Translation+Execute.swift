@@ -95,24 +95,23 @@ extension Translation {
       fault = .tooManyResubmits
       return
     }
-    var key = state.key
-    key.inPort = inPort
-    if withTuple {
-      guard swapTuple(&key) else {
-        record(.remark(.notTracked))
-        return
-      }
-    }
-    if state.isIP, key.ipFragment != 0, reader.fragmentHandling == .normal {
-      key.transportSource = 0
-      key.transportDestination = 0
-    }
+    // Most lookups are for the packet as it is; only for others is a copy made of its fields.
+    let asItIs = inPort == state.key.inPort && !withTuple && !(state.isIP && state.key.ipFragment != 0)
     while true {
       result.dependencies.add(table: table)
       var bits = FlowMask()
-      let rule = reader.rule(table: table, key: key, version: version, mask: &bits)
-      if withTuple { Self.swapTuple(&bits.words) }
-      for index in 0..<FlowKey.wordCount { read(word: index, bits.words[index]) }
+      let rule: PipelineRule?
+      if asItIs {
+        rule = reader.rule(table: table, key: state.key, version: version, mask: &bits)
+      } else {
+        guard let key = keyForLookup(inPort: inPort, withTuple: withTuple) else {
+          record(.remark(.notTracked))
+          return
+        }
+        rule = reader.rule(table: table, key: key, version: version, mask: &bits)
+        if withTuple { Self.swapTuple(&bits.words) }
+      }
+      read(&bits)
       record(.lookup(table: table, rule: rule))
       if let rule {
         run(rule, deepens: deepens)
@@ -122,6 +121,18 @@ extension Translation {
       table &+= 1
     }
     if !isResubmit { miss(table) }
+  }
+
+  /// The packet's fields as a lookup is to see them; nil if it has no connection whose tuple could be shown.
+  private mutating func keyForLookup(inPort: UInt32, withTuple: Bool) -> FlowKey? {
+    var key = state.key
+    key.inPort = inPort
+    if withTuple, !swapTuple(&key) { return nil }
+    if state.isIP, key.ipFragment != 0, reader.fragmentHandling == .normal {
+      key.transportSource = 0
+      key.transportDestination = 0
+    }
+    return key
   }
 
   private mutating func run(_ rule: PipelineRule, deepens: Bool) {

@@ -308,6 +308,26 @@
     if index == 6, bits & 0xff != 0, state.isMPLSTTLDerived { result.mask.words[6] |= 0xff }
   }
 
+  /// The decision depends on the bits of a mask.
+  mutating func read(_ bits: inout FlowMask) {
+    let ofPacket = unsafe memory.packetBits
+    // By pointers, so that it is one loop over vectors.
+    unsafe withUnsafePointer(to: &bits.words) { bits in
+      unsafe withUnsafePointer(to: &state.written.words) { written in
+        unsafe withUnsafeMutablePointer(to: &result.mask.words) { mask in
+          let bits = unsafe UnsafeRawPointer(bits).assumingMemoryBound(to: UInt64.self)
+          let written = unsafe UnsafeRawPointer(written).assumingMemoryBound(to: UInt64.self)
+          let mask = unsafe UnsafeMutableRawPointer(mask).assumingMemoryBound(to: UInt64.self)
+          for i in 0..<FlowKey.wordCount { unsafe mask[i] |= bits[i] & ~written[i] & ofPacket[i] }
+        }
+      }
+    }
+    if state.isTTLDerived || state.isMPLSTTLDerived {
+      read(word: 5, bits.words[5])
+      read(word: 6, bits.words[6])
+    }
+  }
+
   /// The value of a field's bits, which the decision depends on.
   mutating func read(_ field: Field, mask: UInt128) -> UInt128 {
     let place = field.layout
@@ -317,7 +337,7 @@
     } else {
       read(word: place.wordIndex, UInt64(truncatingIfNeeded: mask) &<< UInt64(place.shift))
     }
-    return state.key[field] & mask
+    return state.value(place, mask: mask)
   }
 
   mutating func read(_ field: Field) -> UInt128 { read(field, mask: field.fullMask) }

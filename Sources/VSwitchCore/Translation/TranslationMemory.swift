@@ -27,6 +27,8 @@
 
   private let noCode: UnsafePointer<UInt64>
   let resubmitLimit: Int
+  /// All ones for the words of the key that come with a packet, else 0.
+  let packetBits: UnsafeMutablePointer<UInt64>
 
   /// A list of no actions.
   var noActions: CodeRange { unsafe CodeRange(start: noCode, end: noCode) }
@@ -37,6 +39,10 @@
     let word = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
     unsafe word.initialize(to: 0)
     unsafe noCode = UnsafePointer(word)
+    unsafe packetBits = .allocate(capacity: FlowKey.wordCount)
+    for i in 0..<FlowKey.wordCount {
+      unsafe (packetBits + i).initialize(to: PipelineState.isPacketWord(i) ? .max : 0)
+    }
     unsafe frames = .allocate(capacity: Self.frameLimit)
     unsafe states = .allocate(capacity: Self.savedStateLimit)
     unsafe actionSet = .allocate(capacity: Self.actionSetLimit)
@@ -46,6 +52,7 @@
   /// Frees the memory; no copy of the handle may be used afterwards.
   public func deallocate() {
     unsafe noCode.deallocate()
+    unsafe packetBits.deallocate()
     unsafe frames.deallocate()
     unsafe states.deallocate()
     unsafe actionSet.deallocate()

@@ -3,13 +3,15 @@
 import ReferenceSwitch
 import VSwitchCore
 
+/// A translation's answer, copied.
+struct Translated {
+  var result: TranslationResult
+  var steps: [ActionStep]
+  var hits: [UInt32]
+}
+
 /// Thread: one test's.
-@safe final class ProgramRunner {
-  struct Translated {
-    var result: TranslationResult
-    var steps: [ActionStep]
-    var hits: [UInt32]
-  }
+@safe final class ProgramRunner<Reader: PipelineReader> {
   struct Context {
     var packet: PipelinePacket
     var queue: UInt32?
@@ -19,17 +21,24 @@ import VSwitchCore
     var conntrackDepth = 0
   }
 
-  let reader: LinearReader
+  let reader: Reader
+  private let pipeline: ReferencePipeline
   private let memory: TranslationMemory
+  private let version: UInt64
   private let steps: UnsafeMutablePointer<ActionStep>
   private let hits: UnsafeMutableBufferPointer<UInt32>
-  static let stepLimit = 4096
+  static var stepLimit: Int { 4096 }
   /// A packet came back more often than is allowed, or a translation ended at a limit.
   private(set) var fault: DropReason?
 
   /// - Parameter resubmitLimit: the naive pipeline's for comparisons with that.
-  init(_ reader: LinearReader, resubmitLimit: Int = TranslationMemory.resubmitLimit) {
+  init(
+    _ reader: Reader, _ pipeline: ReferencePipeline, version: UInt64 = 1,
+    resubmitLimit: Int = TranslationMemory.resubmitLimit
+  ) {
+    self.version = version
     self.reader = reader
+    self.pipeline = pipeline
     memory = TranslationMemory(resubmitLimit: resubmitLimit)
     unsafe steps = .allocate(capacity: Self.stepLimit)
     unsafe hits = .allocate(capacity: 8192)
@@ -41,15 +50,16 @@ import VSwitchCore
     unsafe hits.deallocate()
   }
 
-  static let faults: Set<DropReason> = [
-    .tooDeep, .tooManyResubmits, .stackTooDeep, .tooManyActions, .programTooLong, .recirculationLost,
-  ]
+  static var faults: Set<DropReason> {
+    [.tooDeep, .tooManyResubmits, .stackTooDeep, .tooManyActions, .programTooLong, .recirculationLost]
+  }
 
   func translate(_ key: FlowKey, resumptions: [Resumption] = [], actions: RuleCode? = nil) -> Translated {
     var program = unsafe ActionProgram(steps, capacity: Self.stepLimit)
     let result = unsafe resumptions.withUnsafeBufferPointer {
       unsafe PacketTranslation.translate(
-        reader, key: key, version: 1, resumptions: $0, actions: actions, memory: memory, program: &program, hits: hits)
+        reader, key: key, version: version, resumptions: $0, actions: actions, memory: memory, program: &program,
+        hits: hits)
     }
     return Translated(
       result: result, steps: unsafe Array(program.steps), hits: unsafe Array(hits.prefix(result.hitCount)))
@@ -143,7 +153,7 @@ import VSwitchCore
       let flags = ActionStep.ConntrackFlags(rawValue: step.half)
       if flags.contains(.recirculates) {
         var copy = context
-        copy.packet.metadata = reader.pipeline.connection(context.packet, UInt16(number))
+        copy.packet.metadata = pipeline.connection(context.packet, UInt16(number))
         copy.conntrackDepth += 1
         then = copy.conntrackDepth > ReferencePipeline.conntrackLimit ? [] : comesBack(copy, at: step.high)
       }

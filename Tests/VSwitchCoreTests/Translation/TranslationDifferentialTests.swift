@@ -42,7 +42,7 @@ struct TranslationDifferentialTests {
       var random = SeededGenerator(seed: seed)
       let pipeline = Self.pipeline(&random)
       let runner = ProgramRunner(
-        try LinearReader(pipeline), resubmitLimit: ReferencePipeline.resubmitLimit)
+        try LinearReader(pipeline), pipeline, resubmitLimit: ReferencePipeline.resubmitLimit)
       for step in 0..<60 {
         let packet = RandomPipeline.packet(using: &random)
         let inPort = UInt32.random(in: 1...4, using: &random)
@@ -69,6 +69,46 @@ struct TranslationDifferentialTests {
     #expect(faults * 4 < compared, "\(faults) faults, \(compared) compared")
   }
 
+  /// The same with the switch's own tables: of the random rules those that it accepts.
+  @Test(arguments: chunks)
+  func programsOfTheRealTablesDoWhatTheNaivePipelineDoes(seeds: [UInt64]) throws {
+    var compared = 0
+    var ruleCount = 0
+    for seed in seeds {
+      var random = SeededGenerator(seed: seed &+ 0x7ab1e)
+      var pipeline = Self.pipeline(&random)
+      pipeline.missBehaviour = [:]
+      let tables = RealTables(&pipeline)
+      // The reader is a handle: it keeps nothing alive.
+      defer { withExtendedLifetime(tables) {} }
+      ruleCount += pipeline.rules.count
+      let runner = ProgramRunner(
+        tables.pipeline, pipeline, version: tables.tables.reader.version,
+        resubmitLimit: ReferencePipeline.resubmitLimit)
+      for step in 0..<60 {
+        let packet = RandomPipeline.packet(using: &random)
+        let inPort = UInt32.random(in: 1...4, using: &random)
+        let effects = runner.receive(packet, inPort: inPort)
+        let naive = pipeline
+        let expected = try onLargeStack { naive.receive(packet, inPort: inPort) }
+        guard let effects, let expected else { continue }
+        compared += 1
+        guard effects == expected else {
+          Issue.record(
+            """
+            seed \(seed) step \(step): port \(inPort) got \(packet)
+            program: \(effects)
+            naive: \(expected)
+            \(Self.text(pipeline))
+            """)
+          return
+        }
+      }
+    }
+    #expect(compared > 20 * seeds.count)
+    #expect(ruleCount > 4 * seeds.count)
+  }
+
   @Test(arguments: chunks)
   func whatIsCachedForOnePacketIsRightForAllUnderItsMask(seeds: [UInt64]) throws {
     var shared = 0
@@ -76,7 +116,7 @@ struct TranslationDifferentialTests {
       var random = SeededGenerator(seed: seed &+ 0x53)
       let pipeline = Self.pipeline(&random)
       let runner = ProgramRunner(
-        try LinearReader(pipeline), resubmitLimit: ReferencePipeline.resubmitLimit)
+        try LinearReader(pipeline), pipeline, resubmitLimit: ReferencePipeline.resubmitLimit)
       for step in 0..<40 {
         var key = RandomPipeline.packet(using: &random).key
         key.inPort = UInt32.random(in: 1...4, using: &random)

@@ -26,12 +26,12 @@ struct TranslationTests {
 
   private func translate(
     _ rules: [ReferencePipelineRule], _ packet: PipelinePacket = ipPacket(), inPort: UInt32 = 1
-  ) throws -> ProgramRunner.Translated {
+  ) throws -> Translated {
     var pipeline = pipeline
     pipeline.rules = rules
     var key = packet.key
     key.inPort = inPort
-    return try ProgramRunner(LinearReader(pipeline)).translate(key)
+    return try ProgramRunner(LinearReader(pipeline), pipeline).translate(key)
   }
 
   private static func ipPacket(ttl: UInt8 = 64) -> PipelinePacket {
@@ -44,7 +44,7 @@ struct TranslationTests {
     return packet
   }
 
-  private func ports(_ translated: ProgramRunner.Translated) -> [UInt32] {
+  private func ports(_ translated: Translated) -> [UInt32] {
     translated.steps.filter { $0.operation == .output }.map(\.number)
   }
 
@@ -81,7 +81,7 @@ struct TranslationTests {
     pipeline.rules = [Self.rule(0, write: [.group(1), Self.output(2), .popVLAN])]
     var key = Self.ipPacket().key
     key.inPort = 1
-    let translated = try ProgramRunner(LinearReader(pipeline)).translate(key)
+    let translated = try ProgramRunner(LinearReader(pipeline), pipeline).translate(key)
     #expect(ports(translated) == [4])
     #expect(translated.result.dependencies.usesGroups)
     // The rule, the group, its bucket.
@@ -134,7 +134,7 @@ struct TranslationTests {
   }
 
   @Test func whatDoesNotFitIsDroppedWhole() throws {
-    let outputs = Array(repeating: Self.output(2), count: ProgramRunner.stepLimit + 1)
+    let outputs = Array(repeating: Self.output(2), count: ProgramRunner<LinearReader>.stepLimit + 1)
     #expect(try translate([Self.rule(0, 1, Match(), outputs)]).result.drop == .programTooLong)
     let pushes = Array(repeating: Action.stackPush(Subfield(.reg0)), count: 3000)
     #expect(try translate([Self.rule(0, 1, Match(), pushes + [Self.output(2)])]).result.drop == .stackTooDeep)
@@ -169,7 +169,7 @@ struct TranslationTests {
       var pipeline = pipeline
       for number in UInt32(10)...13 { pipeline.ports[number] = .exists }
       pipeline.rules = rules
-      let runner = try ProgramRunner(LinearReader(pipeline))
+      let runner = try ProgramRunner(LinearReader(pipeline), pipeline)
       var used: Set<UInt32> = []
       for number in UInt16(0)..<100 {
         var packet = Self.ipPacket()
@@ -200,7 +200,7 @@ struct TranslationTests {
     pipeline.rules = [Self.rule(0, 1, Match(), [action])]
     for isFirst in [true, false] {
       if !isFirst { pipeline.ports[3] = .exists }
-      let runner = try ProgramRunner(LinearReader(pipeline))
+      let runner = try ProgramRunner(LinearReader(pipeline), pipeline)
       for address in UInt32(0)..<60 {
         var packet = Self.ipPacket()
         packet.content.ipv4Source = address

@@ -1,0 +1,76 @@
+// A bridge's tables and ports as translation asks for them on a worker: plain data, so that the walk is compiled for it with
+// nothing to retain. Thread: one worker's, or control code's between changes. Memory: the tables and the flags of ports are
+// the owner's.
+
+/// Handle: copies name the same tables and ports.
+@safe public struct BridgePipeline: PipelineReader {
+  public let tables: FlowTablesReader
+  @usableFromInline let ports: UnsafePointer<PipelinePort>
+  @usableFromInline let portLimit: UInt32
+  @usableFromInline let localPort: PipelinePort
+  public let fragmentHandling: FragmentHandling
+  @usableFromInline let missBehaviour: MissBehaviour
+  /// Lookups are counted for this worker; nil: they are not, as in a trace.
+  @usableFromInline let worker: Int?
+
+  /// - Parameters:
+  ///   - ports: flags by port number; stays the owner's.
+  ///   - portLimit: the numbers are below this.
+  ///   - localPort: flags of the bridge's own port.
+  ///   - missBehaviour: of every table.
+  ///   - worker: for whom lookups are counted; nil for no one.
+  @inlinable
+  public init(
+    tables: FlowTablesReader, ports: UnsafePointer<PipelinePort>, portLimit: UInt32, localPort: PipelinePort,
+    fragmentHandling: FragmentHandling, missBehaviour: MissBehaviour, worker: Int?
+  ) {
+    self.tables = tables
+    unsafe self.ports = ports
+    self.portLimit = portLimit
+    self.localPort = localPort
+    self.fragmentHandling = fragmentHandling
+    self.missBehaviour = missBehaviour
+    self.worker = worker
+  }
+
+  public func rule(table: UInt8, key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> PipelineRule? {
+    let rule = tables.lookup(table: table, key: key, version: version, mask: &mask)
+    if let worker { tables.countLookups(table, worker: worker, lookupCount: 1, matchedCount: rule == nil ? 0 : 1) }
+    guard let rule else { return nil }
+    return PipelineRule(
+      code: rule.code, slot: rule.slot.index, cookie: rule.cookie, priority: rule.priority, table: rule.table,
+      isTableMiss: rule.isTableMiss)
+  }
+
+  public func group(_ id: UInt32, version: UInt64) -> PipelineGroup? {
+    guard let group = tables.group(id, version: version) else { return nil }
+    return PipelineGroup(
+      id: id, kind: group.kind, bucketCount: group.bucketCount, slot: group.slot.index, address: group.address)
+  }
+
+  public func bucket(_ index: Int, of group: PipelineGroup) -> PipelineBucket? {
+    guard let bucket = Group(address: group.address)?.bucket(index) else { return nil }
+    return PipelineBucket(code: bucket.code, slot: bucket.slot.index, isAlive: bucket.isAlive)
+  }
+
+  public func port(_ number: PortNumber) -> PipelinePort {
+    if number.rawValue < portLimit { return unsafe ports[Int(number.rawValue)] }
+    return number == .local ? localPort : []
+  }
+
+  public func missBehaviour(table: UInt8) -> MissBehaviour { missBehaviour }
+}
+
+extension PacketTranslation {
+  /// What a worker calls on a cache miss: `translate` compiled for this reader (a generic function would not be, called from
+  /// another module).
+  public static func translate(
+    _ pipeline: BridgePipeline, key: FlowKey, version: UInt64, resumptions: UnsafeBufferPointer<Resumption>,
+    actions: RuleCode? = nil, memory: TranslationMemory, program: inout ActionProgram,
+    hits: UnsafeMutableBufferPointer<UInt32>
+  ) -> TranslationResult {
+    unsafe walk(
+      pipeline, key: key, version: version, resumptions: resumptions, actions: actions, memory: memory,
+      program: &program, hits: hits)
+  }
+}

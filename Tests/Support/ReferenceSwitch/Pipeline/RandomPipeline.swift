@@ -150,6 +150,9 @@ package enum RandomPipeline {
       for _ in 0..<Int.random(in: 1...3, using: &random) {
         instructions.write.append(action(table: table, depth: 1, using: &random))
       }
+      // Sets in which actions of several kinds send, so that their order counts.
+      if one(in: 2, &random) { instructions.write.append(.output(port(using: &random), maximumByteCount: 0xffff)) }
+      if one(in: 3, &random) { instructions.write.append(.group(UInt32.random(in: 1...5, using: &random))) }
     }
     if one(in: 5, &random) {
       instructions.metadata = Instructions.MaskedMetadata(

@@ -69,9 +69,12 @@ let package = Package(
     .target(
       name: "ReferenceSwitch", dependencies: ["VSwitchCore"], path: "Tests/Support/ReferenceSwitch",
       swiftSettings: strict),
+    .target(
+      name: "VirtioDriver", dependencies: ["CTestSupport"], path: "Tests/Support/VirtioDriver", swiftSettings: strict),
     .testTarget(
       name: "VSwitchCoreTests", dependencies: ["VSwitchCore", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "DatapathTests", dependencies: ["Datapath", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "DatapathTests", dependencies: ["Datapath", "TestSupport", "VirtioDriver"], swiftSettings: strict),
     .testTarget(
       name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], exclude: ["Recordings"],
       swiftSettings: strict),
@@ -84,6 +87,7 @@ let package = Package(
     .testTarget(
       name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
       swiftSettings: strict),
+    .testTarget(name: "GuestTests", dependencies: ["TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .gnu11
 )

@@ -13,6 +13,7 @@ package final class Datapath: Sendable {
   private let eventSource: AsyncStream<DatapathEvent>.Continuation
   private let opener: PortOpener
   let worker: WorkerThread
+  private let vhostUser: VhostUserService
   let state = Mutex(ControlState())
   /// From the worker: packets for controllers, rules to be learned.
   let flowEvents: EventRing
@@ -29,12 +30,16 @@ package final class Datapath: Sendable {
     (controllerPackets, controllerPacketSource) = AsyncStream.makeStream(
       bufferingPolicy: .bufferingOldest(Datapath.controllerPacketLimit))
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
-    opener = PortOpener(captureDirectory: options.captureDirectory)
     var random = SystemRandomNumberGenerator()
     seed = random.next()
     flowEvents = try EventRing(byteCountLog2: 20)
     do throws(LinkError) { links = try LinkMonitor() } catch { throw error.configError }
     worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
+    vhostUser = try VhostUserService(mailbox: worker.mailbox) { [eventSource] name in
+      eventSource.yield(.linkChanged(name: name))
+    }
+    opener = PortOpener(
+      captureDirectory: options.captureDirectory, runDirectory: options.runDirectory, vhostUser: vhostUser)
     let changes = links.events
     Task { [weak self] in
       for await change in changes { self?.linkChanged(change) }
@@ -49,6 +54,7 @@ package final class Datapath: Sendable {
   package func shutdown() {
     links.stop()
     stopFlowEvents()
+    vhostUser.shutdown()
     state.withLock { state in
       worker.stop()
       for bridge in state.bridges.values { bridge.macTable.deallocate() }
@@ -143,6 +149,8 @@ package final class Datapath: Sendable {
   private func closePort(_ port: OpenPort, _ state: inout ControlState) {
     let slot = port.slot
     let table = state.bridges[port.bridge]?.macTable
+    // Its guest's memory goes with the connection: the worker has let go of it when this returns.
+    vhostUser.close(slot: slot)
     worker.mailbox.perform { worker in
       worker.remove(slot: slot)
       _ = table?.flush(port: slot, includingStatic: true, now: worker.now)
@@ -201,7 +209,10 @@ package final class Datapath: Sendable {
         result.linkResets = state.linkResets[key] ?? 0
         if let entry = state.ports[key] {
           result.portNumber = entry.portNumber
-          entry.describe(&result, engine: worker.engineName)
+          let isGuest = [.vhostUser, .vhostUserClient].contains(port.interface.kind)
+          entry.describe(
+            &result, engine: worker.engineName,
+            guest: isGuest ? vhostUser.description(slot: entry.slot) : nil)
         }
         return result
       }

@@ -5,4 +5,6 @@
 #include <stdint.h>
 #include "coflow_link.h"
 #include "coflow_process.h"
+#include "coflow_vhost.h"
+#include "coflow_vring.h"
 #endif

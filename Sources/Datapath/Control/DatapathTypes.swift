@@ -8,6 +8,8 @@ package struct DatapathOptions: Sendable {
   package var workerCPU: Int?
   /// Use epoll even where io_uring works (tests; also environment VSWITCH_NO_IO_URING=1).
   package var avoidIOUring = false
+  /// Where vhost-user ports have their sockets and records.
+  package var runDirectory = "/run/vswitch"
   /// Where pcap ports may read and write their files.
   package var captureDirectory = "/var/lib/vswitch/pcap"
 

@@ -31,7 +31,7 @@ struct OpenPort: Sendable {
     case .system:
       guard let link = try? LinkService().link(named: config.interface.name) else { return true }
       return link.index != interfaceIndex
-    case .patch, .pcap: return false
+    case .patch, .pcap, .vhostUser, .vhostUserClient: return false
     }
   }
 
@@ -79,9 +79,9 @@ extension OpenPort {
   /// - Returns: what could not be done.
   func adjustLink() -> ConfigError? {
     let interface = config.interface
-    guard interface.mtuRequest != nil || interface.hardwareAddress != nil, interface.kind != .patch,
-      interface.kind != .pcap
-    else { return nil }
+    guard interface.mtuRequest != nil || interface.hardwareAddress != nil, !interface.kind.isDeviceless else {
+      return nil
+    }
     do throws(LinkError) {
       try withLinks { links throws(LinkError) in
         let link = try links.link(named: linkName)
@@ -95,11 +95,13 @@ extension OpenPort {
   }
 
   /// Fills in what the system says of the port's link now.
-  func describe(_ state: inout PortState, engine: String) {
-    let kind = config.interface.kind
-    guard kind != .patch, kind != .pcap else {
+  /// - Parameter guest: of a vhost-user port.
+  func describe(_ state: inout PortState, engine: String, guest: VhostUserDescription?) {
+    guard !config.interface.kind.isDeviceless else {
       state.isAdminUp = true
-      state.isLinkUp = true
+      state.isLinkUp = guest?.isUp ?? true
+      state.mtu = guest?.mtu
+      state.status = guest?.status ?? [:]
       return
     }
     state.status["io_engine"] = engine

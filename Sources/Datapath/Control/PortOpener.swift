@@ -14,6 +14,8 @@ struct OpenedPort {
 /// Opens ports.
 struct PortOpener {
   let captureDirectory: String
+  let runDirectory: String
+  let vhostUser: VhostUserService
 
   /// Opens an interface into a slot.
   func open(_ config: PortConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
@@ -33,7 +35,27 @@ struct PortOpener {
       }
       return OpenedPort()
     case .pcap: return try openPcap(config.interface, slot: slot)
+    case .vhostUser, .vhostUserClient: return try openVhostUser(config.interface, slot: slot)
     }
+  }
+
+  // MARK: vhost-user
+
+  private func openVhostUser(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+    let own = runDirectory + "/" + interface.name
+    var endpoint = VhostUserEndpoint.Config(
+      name: interface.name, mode: .server, socketPath: own, recordPath: own + ".rings",
+      mtuRequest: interface.mtuRequest)
+    if interface.kind == .vhostUserClient {
+      guard let path = interface.options["vhost-server-path"], !path.isEmpty else {
+        throw ConfigError(
+          cause: "\(interface.name): vhostuserclient type requires 'vhost-server-path'",
+          remedy: "set options:vhost-server-path to the socket on which QEMU listens")
+      }
+      endpoint.mode = .client
+      endpoint.socketPath = path
+    }
+    return OpenedPort(io: try vhostUser.open(endpoint, slot: slot))
   }
 
   // MARK: tap

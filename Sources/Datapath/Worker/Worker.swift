@@ -149,7 +149,7 @@ import VSwitchCore
         port.emptyRounds += 1
         port.readTarget = leastReadTarget
         let isCold = port.descriptor < 0 ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !busyPoll
-        if isCold {
+        if isCold, port.prepareToWait(self) {
           port.isHot = false
           hot.swapAt(position, hot.count - 1)
           hot.removeLast()
@@ -232,6 +232,12 @@ import VSwitchCore
     port.isWaitingToSend = true
     engine.armToSend(port)
   }
+
+  /// Has a port asked each round for a while, for another reason than its descriptor.
+  func wake(_ port: PortIO) { heat(port) }
+
+  /// The same for a port that may not have been added yet, or is gone.
+  func wakeIfOpen(_ port: PortIO) { if ports[Int(port.slot)] === port { heat(port) } }
 
   /// Packets have come for an armed port.
   @inline(never)

@@ -27,10 +27,12 @@ import VSwitchCore
     self.mailbox = mailbox
     engineName = engine.name
     let start = unsafe Unmanaged.passRetained(Start(worker: worker, cpu: Int32(cpu ?? -1)))
-    // Signals belong to the daemon: the thread starts with all of them blocked.
+    // Signals belong to the daemon: the thread starts with all of them blocked but the one that it causes itself when a
+    // guest takes memory away (COFlow's handler); blocked, that one would end the process.
     var all = sigset_t()
     var before = sigset_t()
     unsafe sigfillset(&all)
+    unsafe sigdelset(&all, SIGBUS)
     unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
     let failure = unsafe pthread_create(
       &thread, nil,

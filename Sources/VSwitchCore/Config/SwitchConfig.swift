@@ -86,11 +86,37 @@ public struct InterfaceConfig: Equatable, Sendable {
     case system
     case patch
     case pcap
+    /// A guest's device by a socket on which the switch listens; also called `dpdkvhostuser`.
+    case vhostUser = "vhostuser"
+    /// The same with the switch as the one that connects; also called `dpdkvhostuserclient`.
+    case vhostUserClient = "vhostuserclient"
+
+    /// Open vSwitch's names for types that are called otherwise here.
+    public static var aliases: [String: Kind] {
+      ["dpdkvhostuser": .vhostUser, "dpdkvhostuserclient": .vhostUserClient]
+    }
+
+    /// The kind that a user means; nil if there is none of that name.
+    public init?(name: String) {
+      guard let kind = Kind(rawValue: name) ?? Kind.aliases[name] else { return nil }
+      self = kind
+    }
+
+    /// Every name that `init(name:)` knows.
+    public static var names: [String] { allCases.map(\.rawValue) + aliases.keys.sorted() }
+
+    /// There is no network device of the kernel's behind it.
+    public var isDeviceless: Bool {
+      switch self {
+      case .patch, .pcap, .vhostUser, .vhostUserClient: true
+      case .tap, .internal, .system: false
+      }
+    }
   }
   public var name: String
   public var kind: Kind
   /// Column `options`, already checked for its keys. tap: `netns`, `owner`, `group`; patch: `peer`;
-  /// pcap: `rx-file`, `tx-file`.
+  /// pcap: `rx-file`, `tx-file`; vhostuserclient: `vhost-server-path`.
   public var options: [String: String] = [:]
   /// `ofport_request`, 1 to 65279.
   public var portNumberRequest: UInt16?

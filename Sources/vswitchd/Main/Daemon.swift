@@ -34,6 +34,7 @@ struct Daemon: Sendable {
     datapathOptions.workerCPU = options.workerCPU
     datapathOptions.avoidIOUring = Environment.variable("VSWITCH_NO_IO_URING") == "1"
     datapathOptions.captureDirectory = captureDirectory
+    datapathOptions.runDirectory = options.runDirectory
     // If it can't be made, a pcap port says so when there is one.
     try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)

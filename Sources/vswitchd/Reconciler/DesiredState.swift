@@ -141,11 +141,11 @@ struct DesiredState: Sendable {
     }
     let type = row[OpenVSwitch.Interface.type]
     let isLocal = row.name == bridge.name
-    guard let kind = isLocal ? .internal : InterfaceConfig.Kind(rawValue: type.isEmpty ? "system" : type) else {
+    guard let kind = isLocal ? .internal : InterfaceConfig.Kind(name: type.isEmpty ? "system" : type) else {
       throw ConfigError(
         cause: "could not open network device \(row.name) (unknown type \"\(type)\")",
         remedy: "set its type to one of "
-          + InterfaceConfig.Kind.allCases.map(\.rawValue).sorted().joined(separator: ", "))
+          + InterfaceConfig.Kind.names.sorted().joined(separator: ", "))
     }
     var interface = InterfaceConfig(name: row.name, kind: kind)
     interface.options = try InterfaceOptions.checked(row[OpenVSwitch.Interface.options], kind: kind, name: row.name)

@@ -35,6 +35,37 @@ enum InterfaceOptions {
           remedy: "set options:rx-file to a capture to read in, or options:tx-file to one to write")
       }
       return try refusingOthers(options, known: ["rx-file", "tx-file"], kind, name)
+    case .vhostUser:
+      try checkSocketName(name)
+      return [:]
+    case .vhostUserClient:
+      try checkSocketName(name)
+      guard let path = options["vhost-server-path"], !path.isEmpty else {
+        throw ConfigError(
+          cause: "\(name): vhostuserclient type requires 'vhost-server-path'",
+          remedy: "set options:vhost-server-path to the socket on which QEMU listens")
+      }
+      guard path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
+        throw ConfigError(
+          cause: "\(name): options:vhost-server-path is no path of a socket",
+          remedy: "give an absolute path of at most 107 bytes")
+      }
+      return ["vhost-server-path": path]
+    }
+  }
+
+  /// The name of a port that has a socket file, or a file of records, of that name in the run dir.
+  private static func checkSocketName(_ name: String) throws(ConfigError) {
+    let isValid =
+      (1...64).contains(name.utf8.count) && !name.hasPrefix(".")
+      && name.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "/") }
+    // Not the daemon's own files.
+    let isTaken =
+      name.hasSuffix(".sock") || name.hasSuffix(".ctl") || name.hasSuffix(".pid") || name.hasSuffix(".rings")
+    guard isValid, !isTaken, !name.contains(".sqlite") else {
+      throw ConfigError(
+        cause: "could not open network device \(name) (Invalid argument)",
+        remedy: "choose a name of 1 to 64 characters without space and slash that is no file of the switch")
     }
   }
 

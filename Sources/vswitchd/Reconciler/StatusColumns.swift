@@ -84,7 +84,7 @@ enum StatusColumns {
     [
       "cur_cfg": row["next_cfg"],
       "datapath_types": .strings(["netdev", "system"]),
-      "iface_types": .strings(InterfaceConfig.Kind.allCases.map(\.rawValue)),
+      "iface_types": .strings(InterfaceConfig.Kind.names),
       "ovs_version": .string(Version.openVSwitch),
       "db_version": .string(DatabaseSchema.openVSwitch.version),
     ]

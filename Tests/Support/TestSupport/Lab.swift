@@ -25,6 +25,7 @@ package final class Lab {
   private var namespaces: [String] = []
   private var commands: [BackgroundCommand] = []
   private var daemons: [Daemon] = []
+  private var endings: [() -> Void] = []
 
   fileprivate init() throws {
     guard getuid() == 0 else {
@@ -95,7 +96,11 @@ package final class Lab {
     return daemon
   }
 
+  /// Something to be done when the lab ends.
+  package func keep(_ ending: @escaping () -> Void) { endings.append(ending) }
+
   fileprivate func close() {
+    for ending in endings { ending() }
     for daemon in daemons { daemon.kill9() }
     for command in commands { command.kill9() }
     for namespace in namespaces { Self.remove(namespace: namespace) }

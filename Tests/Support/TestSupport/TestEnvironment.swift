@@ -25,6 +25,12 @@ package enum TestEnvironment {
     return (link as NSString).deletingLastPathComponent
   }
 
+  /// The package's directory, for scripts and files in it.
+  package static let sourceDirectory: String = {
+    // .../Tests/Support/TestSupport/TestEnvironment.swift
+    (0..<4).reduce(#filePath as NSString) { path, _ in path.deletingLastPathComponent as NSString } as String
+  }()
+
   /// The limits on memory and wake-ups hold for the product as it is shipped, and so are tested on it alone.
   package static var hasReleaseBuild: Bool {
     ProcessInfo.processInfo.environment["VSWITCH_BINDIR"] != nil

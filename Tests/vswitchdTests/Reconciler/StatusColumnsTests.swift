@@ -90,6 +90,10 @@ struct StatusColumnsTests {
     let row = try row("Open_vSwitch", ["next_cfg": .integer(7), "cur_cfg": .integer(6)])
     #expect(StatusColumns.root(row)["cur_cfg"] == .integer(7))
     #expect(StatusColumns.root(row)["db_version"] == .string("8.3.1"))
-    #expect(StatusColumns.root(row)["iface_types"] == .strings(["internal", "patch", "pcap", "system", "tap"]))
+    let types = [
+      "dpdkvhostuser", "dpdkvhostuserclient", "internal", "patch", "pcap", "system", "tap", "vhostuser",
+      "vhostuserclient",
+    ]
+    #expect(StatusColumns.root(row)["iface_types"] == .strings(types))
   }
 }

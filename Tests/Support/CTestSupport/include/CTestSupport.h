@@ -1,11 +1,23 @@
 // What the tests' support needs of Linux and Swift's Glibc module does not show. Every name is prefixed `ctest_`.
 #ifndef CTESTSUPPORT_H
 #define CTESTSUPPORT_H
+#include <stdint.h>
 
 /// An empty file in memory, closed on exec. Returns a descriptor or -1 (errno).
 int ctest_memory_file(const char *name);
 
 /// Moves the calling thread into a network namespace. Returns 0 or -1 (errno).
 int ctest_enter_network_namespace(int descriptor);
+
+/// An eventfd that does not block, closed on exec.
+int ctest_event(void);
+
+/// Sends bytes with descriptors over a Unix socket. Returns bytes sent or -1 (errno).
+long ctest_send_message(int fd, const void *bytes, uint64_t count, const int *descriptors, int descriptor_count);
+
+/// Loads and stores of a virtqueue that the other side uses at the same time.
+static inline uint16_t ctest_load_acquire_16(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
+static inline void ctest_store_release_16(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
+static inline void ctest_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 #endif

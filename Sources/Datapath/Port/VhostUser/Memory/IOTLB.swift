@@ -1,0 +1,167 @@
+// What a device with a virtual IOMMU knows of its I/O virtual addresses: a cache of 4 KB pages, filled by the front-end's
+// answers to misses and emptied by its invalidations.
+//
+// Thread: one worker; control code changes it by commands that the worker runs between two bursts. Memory: fixed, made by
+// `init`, freed by `deallocate`. Invariant: an entry's pointer was made by `GuestMemoryView.translate` for its whole page
+// range; entries of another table of regions are removed before its memory goes.
+// Standard: QEMU docs/interop/vhost-user.rst, "IOMMU support".
+
+/// Handle of a cache: copies name the same one.
+@safe struct IOTLB: Sendable {
+  static var pageByteCountLog2: UInt64 { 12 }
+  private static var entryCountLog2: UInt64 { 15 }
+  /// Pages of one answer that are kept; of larger ones the front-end is asked again.
+  private static var answerPageLimit: UInt64 { 512 }
+
+  struct Permission: OptionSet {
+    let rawValue: UInt8
+    static var read: Self { Self(rawValue: 1) }
+    static var write: Self { Self(rawValue: 2) }
+  }
+
+  @safe struct Entry {
+    /// Page number + 1; 0 for a free entry.
+    var key: UInt64 = 0
+    var guestAddress: UInt64 = 0
+    var host: UnsafeMutableRawPointer?
+    var permission: UInt8 = 0
+  }
+
+  /// A translation that is wanted.
+  struct Miss: Equatable, Sendable {
+    var address: UInt64
+    var writes: Bool
+  }
+
+  struct State {
+    var used = 0
+    var miss: Miss?
+    /// The front-end has been asked for `miss`.
+    var isAsked = false
+  }
+
+  private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
+  nonisolated(unsafe) let state: UnsafeMutablePointer<State>
+
+  init() {
+    let count = 1 << Int(IOTLB.entryCountLog2)
+    unsafe entries = .allocate(capacity: count)
+    unsafe entries.initialize(repeating: Entry(), count: count)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+  }
+
+  func deallocate() {
+    unsafe entries.deallocate()
+    unsafe state.deallocate()
+  }
+
+  /// A translation is wanted that the cache does not have.
+  var isMissing: Bool { unsafe state.pointee.miss != nil }
+
+  private func slot(_ page: UInt64) -> Int {
+    let hash = page &* 0x9e37_79b9_7f4a_7c15
+    var slot = Int(truncatingIfNeeded: hash >> (64 - IOTLB.entryCountLog2))
+    let mask = (1 << Int(IOTLB.entryCountLog2)) - 1
+    while unsafe entries[slot].key != 0, unsafe entries[slot].key != page &+ 1 { slot = (slot + 1) & mask }
+    return slot
+  }
+
+  /// A pointer to what begins at an address, and for how many bytes it holds; nil with `miss` noted if unknown.
+  /// - Parameter wanted: bytes; the answer may be longer or shorter.
+  func translatePrefix(
+    _ address: UInt64, wanted: UInt64, writes: Bool
+  ) -> (host: UnsafeMutableRawPointer, byteCount: UInt64)? {
+    let pageByteCount: UInt64 = 1 << IOTLB.pageByteCountLog2
+    let needed = writes ? Permission.write.rawValue : Permission.read.rawValue
+    let first = unsafe entries[slot(address >> IOTLB.pageByteCountLog2)]
+    guard first.key != 0, first.permission & needed != 0, let host = unsafe first.host else {
+      unsafe state.pointee.miss = Miss(address: address & ~(pageByteCount - 1), writes: writes)
+      return nil
+    }
+    let offset = address & (pageByteCount - 1)
+    var byteCount = pageByteCount - offset
+    // Pages that lie behind each other in our address space are one piece.
+    while byteCount < wanted {
+      let (next, overflow) = address.addingReportingOverflow(byteCount)
+      guard !overflow else { break }
+      let entry = unsafe entries[slot(next >> IOTLB.pageByteCountLog2)]
+      guard entry.key != 0, entry.permission & needed != 0, let nextHost = unsafe entry.host else {
+        unsafe state.pointee.miss = Miss(address: next, writes: writes)
+        return nil
+      }
+      guard unsafe nextHost == host + Int(offset &+ byteCount) else { break }
+      byteCount &+= pageByteCount
+    }
+    return unsafe (host + Int(offset), byteCount)
+  }
+
+  /// The guest-physical address behind an address; nil if unknown.
+  func guestAddress(_ address: UInt64) -> UInt64? {
+    let entry = unsafe entries[slot(address >> IOTLB.pageByteCountLog2)]
+    guard entry.key != 0 else { return nil }
+    return entry.guestAddress + (address & ((1 << IOTLB.pageByteCountLog2) - 1))
+  }
+
+  /// Takes the front-end's answer: pages from `address`, which are guest-physical from `guestAddress`.
+  func insert(
+    address: UInt64, byteCount: UInt64, guestAddress: UInt64, permission: Permission, _ memory: GuestMemoryView
+  ) {
+    let pageByteCount: UInt64 = 1 << IOTLB.pageByteCountLog2
+    guard !address.addingReportingOverflow(byteCount).overflow,
+      !guestAddress.addingReportingOverflow(byteCount).overflow
+    else { return }
+    let skipped =
+      unsafe state.pointee.miss.map { miss in
+        miss.address >= address && miss.address - address < byteCount ? miss.address - address : 0
+      } ?? 0
+    var offset = skipped & ~(pageByteCount - 1)
+    let end = offset + min(byteCount - offset, IOTLB.answerPageLimit * pageByteCount)
+    while offset < end {
+      // A page of which a part is not memory stays unknown.
+      guard let host = unsafe memory.translate(guestAddress + offset, byteCount: min(pageByteCount, byteCount - offset))
+      else { break }
+      if unsafe state.pointee.used >= (3 << Int(IOTLB.entryCountLog2)) / 4 { removeAll() }
+      let page = (address + offset) >> IOTLB.pageByteCountLog2
+      let slot = slot(page)
+      if unsafe entries[slot].key == 0 { unsafe state.pointee.used += 1 }
+      unsafe entries[slot] = unsafe Entry(
+        key: page &+ 1, guestAddress: (guestAddress + offset) & ~(pageByteCount - 1),
+        host: host - Int((guestAddress + offset) & (pageByteCount - 1)), permission: permission.rawValue)
+      offset += pageByteCount
+    }
+    unsafe state.pointee.miss = nil
+    unsafe state.pointee.isAsked = false
+  }
+
+  /// Forgets pages. Open addressing has no holes, so the rest is put in anew.
+  func remove(address: UInt64, byteCount: UInt64) {
+    let first = address >> IOTLB.pageByteCountLog2
+    let (end, overflow) = address.addingReportingOverflow(byteCount)
+    let last = overflow ? UInt64.max : (end &- 1) >> IOTLB.pageByteCountLog2
+    guard byteCount > 0 else { return }
+    var kept: [Entry] = []
+    var removed = 0
+    for slot in 0..<(1 << Int(IOTLB.entryCountLog2)) {
+      let entry = unsafe entries[slot]
+      guard entry.key != 0 else { continue }
+      let page = entry.key - 1
+      if page >= first, page <= last { removed += 1 } else { kept.append(entry) }
+    }
+    guard removed > 0 else { return }
+    removeAll()
+    for position in kept.indices {
+      let entry = kept[position]
+      unsafe entries[slot(entry.key - 1)] = entry
+    }
+    unsafe state.pointee.used = kept.count
+  }
+
+  /// Forgets everything.
+  func removeAll() {
+    unsafe entries.update(repeating: Entry(), count: 1 << Int(IOTLB.entryCountLog2))
+    unsafe state.pointee.used = 0
+    unsafe state.pointee.miss = nil
+    unsafe state.pointee.isAsked = false
+  }
+}

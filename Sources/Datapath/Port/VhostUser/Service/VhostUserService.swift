@@ -1,0 +1,85 @@
+// The control side of all vhost-user ports: one serial queue on which sockets are read, messages handled and timers run.
+//
+// Thread: the queue; `open`, `close` and `description` may be called from any other thread and wait for it. It calls the
+// worker through its mailbox and never takes a lock of the datapath, which may be held by whoever waits for it.
+
+import COFlow
+import Dispatch
+import Glibc
+import Synchronization
+import VSwitchCore
+
+/// What a port's status shows.
+struct VhostUserDescription: Equatable, Sendable {
+  var isConnected = false
+  /// Some queue runs.
+  var isUp = false
+  var mtu: Int?
+  var status: [String: String] = [:]
+}
+
+/// All endpoints of a datapath.
+final class VhostUserService: @unchecked Sendable {
+  let queue = DispatchQueue(label: "vhost-user")
+  let mailbox: Mailbox
+  /// Rung by the worker when a port has something to say.
+  let notice: Int32
+  /// Told the port's name when its status has changed.
+  private let changed: @Sendable (String) -> Void
+  private var endpoints: [UInt16: VhostUserEndpoint] = [:]
+  private var noticeSource: (any DispatchSourceRead)?
+
+  /// - Parameter changed: called on the service's queue.
+  init(mailbox: Mailbox, changed: @escaping @Sendable (String) -> Void) throws(ConfigError) {
+    self.mailbox = mailbox
+    self.changed = changed
+    notice = coflow_event_open()
+    guard notice >= 0 else {
+      throw ConfigError(cause: "no descriptor for vhost-user ports", remedy: "raise the limit of open files")
+    }
+    let source = DispatchSource.makeReadSource(fileDescriptor: notice, queue: queue)
+    source.setEventHandler { [weak self] in
+      guard let self else { return }
+      coflow_event_drain(self.notice)
+      for endpoint in self.endpoints.values { endpoint.readNotices() }
+    }
+    source.activate()
+    noticeSource = source
+  }
+
+  /// Opens a port's socket; the connection comes later.
+  /// - Returns: the port for the worker.
+  func open(_ config: VhostUserEndpoint.Config, slot: UInt16) throws(ConfigError) -> VhostUserPort {
+    let result: Result<VhostUserPort, ConfigError> = queue.sync {
+      do throws(ConfigError) {
+        let endpoint = try VhostUserEndpoint(config, slot: slot, service: self)
+        endpoints[slot] = endpoint
+        return .success(endpoint.port)
+      } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  /// Ends a port's connection and takes its queues from the worker, which still has the port.
+  func close(slot: UInt16) {
+    queue.sync { endpoints.removeValue(forKey: slot)?.close() }
+  }
+
+  func description(slot: UInt16) -> VhostUserDescription? {
+    queue.sync { endpoints[slot]?.description }
+  }
+
+  func statusChanged(_ name: String) { changed(name) }
+
+  /// Ends everything; call before the worker ends.
+  func shutdown() {
+    queue.sync {
+      for endpoint in endpoints.values { endpoint.close() }
+      endpoints = [:]
+      noticeSource?.cancel()
+      noticeSource = nil
+    }
+  }
+
+  deinit { _ = Glibc.close(notice) }
+}

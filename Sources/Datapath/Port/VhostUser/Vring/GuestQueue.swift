@@ -1,0 +1,51 @@
+// One virtqueue on its way between control code and worker, with everything that has to live as long as the worker uses it:
+// the mapped memory, the log, the event descriptors.
+//
+// Thread: made by control code, used by one worker from `attach` until `detach` has returned, then control code's again.
+
+import VSwitchCore
+
+/// A virtqueue and what it needs.
+final class GuestQueue: @unchecked Sendable {
+  /// Number in the protocol: even ones are the guest's receive queues, odd ones its transmit queues.
+  let index: Int
+  let vring: Vring
+  let headerByteCount: Int
+  let hasMergeableBuffers: Bool
+  /// What the guest takes as it is.
+  let capabilities: OffloadCapabilities
+  let memory: GuestMemory
+  let log: DirtyLog?
+  let record: VringRecord?
+  let iotlb: IOTLB?
+  /// The guest's kicks; nil: it never kicks and has to be polled.
+  let kick: OwnedDescriptor?
+  /// How the guest is told of descriptors given back; nil: it polls.
+  var call: OwnedDescriptor?
+  /// How the front-end is told of a broken rule.
+  var error: OwnedDescriptor?
+  /// Worker: the fault was reported.
+  var isFaultReported = false
+
+  init(
+    index: Int, vring: Vring, features: VirtioFeatures, memory: GuestMemory, log: DirtyLog?, record: VringRecord?,
+    iotlb: IOTLB?, kick: OwnedDescriptor?, call: OwnedDescriptor?, error: OwnedDescriptor?
+  ) {
+    self.index = index
+    self.vring = vring
+    headerByteCount = features.headerByteCount
+    hasMergeableBuffers = features.contains(.mergeableBuffers)
+    capabilities = features.receiverCapabilities
+    self.memory = memory
+    self.log = log
+    self.record = record
+    self.iotlb = iotlb
+    self.kick = kick
+    self.call = call
+    self.error = error
+  }
+
+  deinit { vring.deallocate() }
+
+  var isGuestReceive: Bool { index & 1 == 0 }
+}

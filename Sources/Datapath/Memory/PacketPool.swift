@@ -16,6 +16,8 @@ public struct Packet {
   @usableFromInline var start: UInt32 = 0
   /// Length of the frame, bytes.
   @usableFromInline var byteCount: UInt32 = 0
+  /// How many of them, the last ones, are not in the buffer but still in a guest's memory (ExternalPart.swift).
+  @usableFromInline var externalByteCount: UInt32 = 0
   /// Work that is left to do on the frame: checksum, segmentation.
   @usableFromInline var offload = OffloadMetadata()
   /// Slot of the port where it came in.
@@ -49,6 +51,8 @@ public struct Packet {
   @usableFromInline let packets: UnsafeMutablePointer<Packet>
   @usableFromInline let free: UnsafeMutablePointer<PacketIndex>
   @usableFromInline let freeCount: UnsafeMutablePointer<Int>
+  /// Of packets with external bytes.
+  let externals: UnsafeMutablePointer<ExternalPart>
   /// Packets in the pool.
   public let count: Int
 
@@ -67,6 +71,7 @@ public struct Packet {
     unsafe free = .allocate(capacity: count)
     unsafe freeCount = .allocate(capacity: 1)
     unsafe freeCount.initialize(to: count)
+    unsafe externals = .allocate(capacity: count)
     for i in 0..<count { unsafe free[i] = PacketIndex(count - 1 - i) }
     self.count = count
   }
@@ -77,6 +82,7 @@ public struct Packet {
     unsafe packets.deallocate()
     unsafe free.deallocate()
     unsafe freeCount.deallocate()
+    unsafe externals.deallocate()
   }
 
   /// Packets not in use.
@@ -114,7 +120,7 @@ public struct Packet {
     unsafe memory + Int(index) &* PacketPool.stride + Int(packets[Int(index)].start)
   }
 
-  /// The whole frame.
+  /// The whole frame; of a packet with external bytes only `linearByteCount` are there.
   @inlinable @inline(__always)
   func bytes(_ index: PacketIndex) -> UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(start: frame(index), count: Int(packets[Int(index)].byteCount))

@@ -45,6 +45,10 @@ class PortIO {
   /// offered again when the descriptor is writable (set `isWaitingToSend` by `worker.waitToSend`).
   func transmit(_ worker: Worker, _ queue: TransmitQueue) {}
 
+  /// What came by `receive` has been forwarded: gives back what was lent for it. Called if the port has asked for it
+  /// by `worker.finishLater`.
+  func finishBurst(_ worker: Worker) {}
+
   /// The worker is about to wait for the descriptor instead of asking each round.
   /// - Returns: false if something has come meanwhile for which the descriptor may not become readable.
   func prepareToWait(_ worker: Worker) -> Bool { true }

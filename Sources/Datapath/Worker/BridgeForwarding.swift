@@ -50,6 +50,8 @@ extension Burst {
     if Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
       let flows = unsafe forwarding.bridges[Int(forwarding.ports[Int(slot)].bridge)].flows
     {
+      // Tables may look at, and change, headers behind the first bytes.
+      if pool[index].externalByteCount != 0 { pool.gather(index) }
       processFlows(index, flows, forwarding)
     } else {
       forwardNormal(index, forwarding)

@@ -195,6 +195,7 @@ import VSwitchCore
   /// A copy of a packet with its own buffer, whose outcome counts for the packet; nil when no buffer is free.
   @inline(never)
   func copy(_ index: PacketIndex) -> PacketIndex? {
+    if pool[index].externalByteCount != 0 { pool.gather(index) }
     guard let copy = allocateFollower(of: index) else { return nil }
     pool[copy].start = pool[index].start
     pool[copy].byteCount = pool[index].byteCount

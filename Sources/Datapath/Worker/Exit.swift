@@ -9,13 +9,17 @@ extension Burst {
 
   /// Moves what has to leave through a port from its queue to `exit`: mostly the packets themselves, else copies with
   /// their checksum finished, or their segments. Each carries a reference.
+  /// - Parameter takesExternal: the port sends external bytes from where they are; for others they are gathered.
   /// - Returns: how many are in `exit`.
   @inline(__always)
-  func takeExit(_ queue: TransmitQueue, slot: UInt16, capabilities: OffloadCapabilities) -> Int {
+  func takeExit(
+    _ queue: TransmitQueue, slot: UInt16, capabilities: OffloadCapabilities, takesExternal: Bool = false
+  ) -> Int {
     let count = queue.count
     var taken = 0
     for position in 0..<count {
       let index = queue[position]
+      if !takesExternal, pool[index].externalByteCount != 0 { pool.gather(index) }
       if pool[index].offload.isComplete {
         unsafe exit[taken] = index
         taken &+= 1
@@ -32,6 +36,15 @@ extension Burst {
     _ index: PacketIndex, slot: UInt16, _ capabilities: OffloadCapabilities, _ taken: Int
   ) -> Int {
     let metadata = pool[index].offload
+    if pool[index].externalByteCount != 0 {
+      // Untouched segments are what external bytes are for; all other work needs them here. Headers that go on behind
+      // what is here can't be looked at either.
+      let verdict = unsafe classify(
+        frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: metadata, exit: capabilities)
+      if verdict != .passThrough || Int(metadata.checksumStart) &+ 64 > pool.linearByteCount(index) {
+        pool.gather(index)
+      }
+    }
     switch unsafe classify(
       frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: metadata, exit: capabilities)
     {

@@ -25,6 +25,8 @@ import VSwitchCore
   private var hot: [PortIO] = []
   /// Ports that are not hot and not yet armed.
   private var unarmed: [PortIO] = []
+  /// Ports that wait for `finishBurst` in this round.
+  private var finishing: [PortIO] = []
   /// Packets asked of a port that last had none: a spinning worker asks for one, to send it before it looks for the next.
   private var leastReadTarget: Int { busyPoll ? 1 : PortIO.fewPackets }
   /// Spins on all ports, never sleeps.
@@ -97,7 +99,14 @@ import VSwitchCore
     unsafe burst.state.pointee.nanoseconds = 0
     processPending()
     transmitDirty()
+    if !finishing.isEmpty {
+      for port in finishing { port.finishBurst(self) }
+      finishing.removeAll(keepingCapacity: true)
+    }
   }
+
+  /// Has `port.finishBurst` called once what it received has been forwarded.
+  func finishLater(_ port: PortIO) { finishing.append(port) }
 
   func processPending() {
     if let forwarding = unsafe mailbox.forwarding {

@@ -6,6 +6,7 @@ import Glibc
 
 package struct FrontEndError: Error, CustomStringConvertible {
   package var description: String
+  package init(description: String) { self.description = description }
 }
 
 /// One connection to a back-end.

@@ -6,7 +6,7 @@
 import VSwitchCore
 
 /// A virtqueue and what it needs.
-final class GuestQueue: @unchecked Sendable {
+@safe final class GuestQueue: @unchecked Sendable {
   /// Number in the protocol: even ones are the guest's receive queues, odd ones its transmit queues.
   let index: Int
   let vring: Vring
@@ -26,6 +26,11 @@ final class GuestQueue: @unchecked Sendable {
   var error: OwnedDescriptor?
   /// Worker: the fault was reported.
   var isFaultReported = false
+  /// Worker: the chains of the burst under way; a guest's transmit queue has its own.
+  let batch: ChainBatch?
+  /// Worker: chains of `batch` that are given back at the end of the round, and the packets that use them still.
+  var lentCount = 0
+  let lent: UnsafeMutablePointer<PacketIndex>
 
   init(
     index: Int, vring: Vring, features: VirtioFeatures, memory: GuestMemory, log: DirtyLog?, record: VringRecord?,
@@ -43,9 +48,15 @@ final class GuestQueue: @unchecked Sendable {
     self.kick = kick
     self.call = call
     self.error = error
+    batch = index & 1 == 1 ? ChainBatch() : nil
+    unsafe lent = .allocate(capacity: index & 1 == 1 ? ChainBatch.chainLimit : 0)
   }
 
-  deinit { vring.deallocate() }
+  deinit {
+    vring.deallocate()
+    batch?.deallocate()
+    unsafe lent.deallocate()
+  }
 
   var isGuestReceive: Bool { index & 1 == 0 }
 }

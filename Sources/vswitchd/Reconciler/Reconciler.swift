@@ -25,6 +25,8 @@ actor Reconciler: Service {
   /// What was logged last, so that a failure is told once and its end too.
   private var loggedOutcomes: [QualifiedPort: PortOutcome] = [:]
   private var loggedWarnings: Set<String> = []
+  /// Rules that guests of vhost-user ports broke, as the log has them.
+  private var loggedFaults: [QualifiedPort: [String: String]] = [:]
   private var statisticsMilliseconds = 5000
 
   /// Why a pass is due.
@@ -201,9 +203,27 @@ actor Reconciler: Service {
       logger.info("port removed", metadata: ["bridge": "\(port.bridge)", "port": "\(port.port)"])
     }
     loggedOutcomes = outcomes
+    logFaults()
     let warnings = Set(desired.warnings)
     for warning in warnings.subtracting(loggedWarnings).sorted() { logger.warning("\(warning)") }
     loggedWarnings = warnings
+  }
+
+  /// Tells, once, which rule a guest broke.
+  private func logFaults() {
+    var all: [QualifiedPort: [String: String]] = [:]
+    for state in states {
+      let port = QualifiedPort(state.bridge, state.name)
+      let faults = state.status.filter { $0.key.hasSuffix("_fault") }
+      guard !faults.isEmpty else { continue }
+      all[port] = faults
+      for (key, rule) in faults.sorted(by: { $0.key < $1.key }) where loggedFaults[port]?[key] != rule {
+        logger.warning(
+          "a guest broke a rule",
+          metadata: ["bridge": "\(port.bridge)", "port": "\(port.port)", "what": "\(key)", "rule": "\(rule)"])
+      }
+    }
+    loggedFaults = all
   }
 }
 

@@ -14,6 +14,12 @@ extension DatabaseSnapshot {
 
   /// - Throws: `OVSDBError` for an update that can't be read.
   mutating func applyRowUpdates(_ updates: JSONValue, form: UpdateForm) throws(OVSDBError) {
+    apply(try changes(applying: updates, form: form))
+  }
+
+  /// What updates would change here.
+  /// - Throws: `OVSDBError` for an update that can't be read.
+  func changes(applying updates: JSONValue, form: UpdateForm) throws(OVSDBError) -> Changes {
     var changes = Changes()
     for (name, rows) in updates.object ?? [:] {
       guard let table = schema.table(name) else { continue }
@@ -23,7 +29,31 @@ extension DatabaseSnapshot {
         changes.record(table, uuid, old: old, new: try table.row(uuid, after: update, from: old))
       }
     }
-    apply(changes)
+    return changes
+  }
+
+  /// What turns these contents into others of the same tables.
+  func changes(to other: DatabaseSnapshot) -> Changes {
+    var changes = Changes()
+    for (name, table) in tables {
+      let new = other.tables[name]
+      for row in table.unordered where new?[row.uuid] == nil {
+        changes.record(row.table, row.uuid, old: row, new: nil)
+      }
+      for row in new.map({ Array($0.unordered) }) ?? [] {
+        let old = table[row.uuid]
+        if let old, old.hasSameContent(as: row) { continue }
+        changes.record(row.table, row.uuid, old: old, new: row)
+      }
+    }
+    return changes
+  }
+}
+
+extension DatabaseSchema {
+  /// These tables under the version of another schema.
+  func with(versionOf other: DatabaseSchema) -> DatabaseSchema {
+    DatabaseSchema(name, version: other.version, checksum: other.checksum, tables: Array(tables.values))
   }
 }
 

@@ -36,6 +36,7 @@ configuration-page:
 
 packages:
 	./scripts/install-packages.sh
+	./scripts/install-python-packages.sh
 
 test:
 	$(SWIFT) build --build-tests -j $(JOBS)

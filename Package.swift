@@ -86,7 +86,7 @@ let package = Package(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
-      swiftSettings: strict),
+      exclude: ["Clients"], swiftSettings: strict),
     .testTarget(name: "GuestTests", dependencies: ["TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .gnu11

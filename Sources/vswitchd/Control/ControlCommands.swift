@@ -9,26 +9,34 @@ import VSwitchCore
 struct ControlCommands: Sendable {
   let plane: any SwitchPlane
   let reconciler: Reconciler
+  let store: any ConfigurationStore
+  /// Where the store is, for people.
+  let location: String
   let sink: LogSink
   let lock: RunDirectoryLock
   let started: ContinuousClock.Instant
+  let coverage: Coverage
   /// Ends the daemon.
   let end: @Sendable () -> Void
   let blocking = BlockingCalls()
 
   init(
-    plane: any SwitchPlane, reconciler: Reconciler, sink: LogSink, lock: RunDirectoryLock,
-    started: ContinuousClock.Instant, end: @escaping @Sendable () -> Void
+    plane: any SwitchPlane, reconciler: Reconciler, store: any ConfigurationStore, location: String, sink: LogSink,
+    lock: RunDirectoryLock, started: ContinuousClock.Instant, coverage: Coverage = Coverage(),
+    end: @escaping @Sendable () -> Void
   ) {
     self.plane = plane
     self.reconciler = reconciler
+    self.store = store
+    self.location = location
     self.sink = sink
     self.lock = lock
     self.started = started
+    self.coverage = coverage
     self.end = end
   }
 
-  var all: [ControlCommand] { fdbCommands + counterCommands + daemonCommands }
+  var all: [ControlCommand] { fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands }
 
   /// What Open vSwitch says; with `--json` also what to do about it.
   static func noBridge(_ name: String, _ call: ControlCall) -> ControlError {

@@ -8,9 +8,11 @@ enum ControlServer {
   static func listen(path: String, _ commands: ControlCommands, _ logger: Logger) async throws -> JSONRPCServer {
     let table = ControlCommandTable(commands.all)
     return try await JSONRPCServer.listen(on: .unix(path: path), logger: logger) { request, _ in
+      commands.coverage.count(.controlRequest)
       do throws(ControlError) {
         return .result(try await table.run(request.method, request.params).value)
       } catch {
+        commands.coverage.count(.controlRequestFailed)
         return .error(.string(error.text))
       }
     }

@@ -1,4 +1,4 @@
-// Commands on the daemon itself: version, state, log level, end.
+// Commands on the daemon itself: version, state, end.
 
 import Datapath
 import Glibc
@@ -17,23 +17,6 @@ extension ControlCommands {
       ControlCommand("status", "", 0...0) { call throws(ControlError) in
         let status = await status()
         return call.wantsJSON ? .json(status.json) : .text(status.text)
-      },
-      ControlCommand("vlog/set", "level", 1...1) { call throws(ControlError) in
-        guard let level = Self.level(call.arguments[0]) else {
-          throw ControlError(
-            "\"\(LogText.escaped(call.arguments[0]))\" is no log level: give one of "
-              + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ") + "\n")
-        }
-        sink.level = level
-        return call.wantsJSON ? .json(["level": .string(level.rawValue)]) : .text("")
-      },
-      ControlCommand("vlog/reopen", "", 0...0) { call throws(ControlError) in
-        do throws(ConfigError) {
-          try sink.reopen()
-        } catch {
-          throw Self.line(error)
-        }
-        return call.wantsJSON ? .json([:]) : .text("")
       },
       ControlCommand("exit", "[--cleanup]", 0...1) { call throws(ControlError) in
         if let argument = call.arguments.first, argument != "--cleanup" {
@@ -54,20 +37,7 @@ extension ControlCommands {
     return DaemonStatus(
       processID: Int(lock.processID), runDirectory: lock.directory,
       uptimeSeconds: Int((ContinuousClock.now - started).components.seconds), ioEngine: plane.engineName,
-      ports: states)
-  }
-
-  /// A level of swift-log, or of Open vSwitch as `[MODULE:[DESTINATION:]]LEVEL`, of which the level counts.
-  static func level(_ text: String) -> Logger.Level? {
-    let word = (text.split(separator: ":").last.map(String.init) ?? text).lowercased()
-    if let level = Logger.Level(rawValue: word) { return level }
-    return switch word {
-    case "dbg": .debug
-    case "warn": .warning
-    case "err": .error
-    case "emer", "off": .critical
-    default: nil
-    }
+      database: await DatabaseStatus(location, store.access), ports: states)
   }
 }
 
@@ -78,6 +48,7 @@ struct DaemonStatus: Sendable {
   var uptimeSeconds: Int
   /// How the worker reads and writes packets: io_uring, or epoll where the system refuses that.
   var ioEngine: String
+  var database: DatabaseStatus
   var ports: [PortState]
 
   /// How packets move at the port; nil for ports without system calls.
@@ -88,7 +59,7 @@ struct DaemonStatus: Sendable {
   var json: JSONValue {
     [
       "version": .string(Version.program), "pid": JSONValue(processID), "run_dir": .string(runDirectory),
-      "uptime_seconds": JSONValue(uptimeSeconds), "io_engine": .string(ioEngine),
+      "uptime_seconds": JSONValue(uptimeSeconds), "io_engine": .string(ioEngine), "database": database.json,
       "ports": .array(
         sortedPorts.map { port in
           [
@@ -108,6 +79,7 @@ struct DaemonStatus: Sendable {
     let head = """
       vswitchd \(Version.program), pid \(processID), up \(uptimeSeconds) s, packets by \(ioEngine)
       run dir \(runDirectory)
+      database \(LogText.escaped(database.text))
 
       """
     let table = TextTable.text(
@@ -126,4 +98,28 @@ struct DaemonStatus: Sendable {
   }
 
   private var sortedPorts: [PortState] { ports.sorted { ($0.bridge, $0.name) < ($1.bridge, $1.name) } }
+}
+
+/// What `status` tells of the database.
+struct DatabaseStatus: Sendable, Equatable {
+  /// The embedded store's file, or the servers.
+  var location: String
+  var state: String
+  /// Why it is not ready.
+  var reason: String?
+
+  init(_ location: String, _ access: DatabaseAccess) {
+    self.location = location
+    switch access {
+    case .ready: state = "ready"
+    case .away(let reason): (state, self.reason) = ("away", reason)
+    case .contended: (state, reason) = ("locked", "another process holds its lock: this one changes nothing")
+    }
+  }
+
+  var text: String { location + ", " + state + (reason.map { " (\($0))" } ?? "") }
+
+  var json: JSONValue {
+    ["location": .string(location), "state": .string(state), "reason": reason.map(JSONValue.string) ?? .null]
+  }
 }

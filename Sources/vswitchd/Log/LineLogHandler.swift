@@ -12,12 +12,13 @@ struct LineLogHandler: LogHandler {
   init(label: String, sink: LogSink) {
     self.label = label
     self.sink = sink
+    sink.change { $0.register(label) }
   }
 
-  /// The level of the whole process: there is one, changed while running by `vlog/set`.
+  /// The module's level, changed while running by `vlog/set`; of a module that is off only `log` knows.
   var logLevel: Logger.Level {
-    get { sink.level }
-    set { sink.level = newValue }
+    get { sink.level(of: label) ?? .critical }
+    set { sink.change { $0.apply(.level(newValue, module: label)) } }
   }
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -26,6 +27,7 @@ struct LineLogHandler: LogHandler {
   }
 
   func log(event: LogEvent) {
+    guard sink.level(of: label) != nil else { return }
     // What a developer asked for by lowering the level is not limited.
     let isLimited = event.level >= .info
     sink.write(site: .init(file: event.file, line: event.line), isLimited: isLimited) {

@@ -1,5 +1,5 @@
 // Where log lines go: standard error or a file that log rotation may have renamed (SIGHUP opens it anew), and the
-// level that decides. Any thread; one lock, held while a line is written, so that lines never mix.
+// levels that decide. Any thread; one lock, held while a line is written, so that lines never mix.
 
 import Glibc
 import Logging
@@ -10,7 +10,7 @@ import VSwitchCore
 final class LogSink: Sendable {
   private struct State {
     var descriptor: Int32
-    var level: Logger.Level
+    var levels: LogLevels
     var limit = LogRateLimit()
   }
 
@@ -22,13 +22,16 @@ final class LogSink: Sendable {
   init(path: String?, level: Logger.Level) throws(ConfigError) {
     self.path = path
     let descriptor = if let path { try Self.open(path) } else { STDERR_FILENO }
-    state = Mutex(State(descriptor: descriptor, level: level))
+    state = Mutex(State(descriptor: descriptor, levels: LogLevels(level)))
   }
 
-  var level: Logger.Level {
-    get { state.withLock { $0.level } }
-    set { state.withLock { $0.level = newValue } }
-  }
+  /// The levels of all modules.
+  var levels: LogLevels { state.withLock { $0.levels } }
+
+  /// The level of a module; nil: it is silent.
+  func level(of module: String) -> Logger.Level? { state.withLock { $0.levels[module] } }
+
+  func change(_ body: (inout LogLevels) -> Void) { state.withLock { body(&$0.levels) } }
 
   /// Opens the file anew under its name; the old one stays in use if that fails.
   func reopen() throws(ConfigError) {

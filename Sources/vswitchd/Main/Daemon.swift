@@ -16,20 +16,13 @@ struct Daemon: Sendable {
   let options: DaemonOptions
   let lock: RunDirectoryLock
   let sink: LogSink
+  let system: SystemInformation
 
   /// Runs until a signal or the control socket ends it.
   func run() async throws(ConfigError) {
     let started = ContinuousClock.now
     let logger = Logger(label: "vswitchd")
-    let store: SQLiteRowStore
-    let database: DatabaseServer
-    do {
-      store = try SQLiteRowStore(path: options.storeFile)
-      database = try await DatabaseServer(store: store, logger: Logger(label: "ovsdb"))
-      try await Self.fill(database)
-    } catch {
-      throw Self.configError(error, remedy: "put a backup of \(options.storeFile) in its place")
-    }
+    let opened = try await OpenStore(options)
     var datapathOptions = DatapathOptions()
     datapathOptions.workerCPU = options.workerCPU
     datapathOptions.avoidIOUring = Environment.variable("VSWITCH_NO_IO_URING") == "1"
@@ -38,35 +31,36 @@ struct Daemon: Sendable {
     // If it can't be made, a pcap port says so when there is one.
     try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)
-    let reconciler = Reconciler(store: database, plane: datapath, logger: Logger(label: "reconciler"))
+    let coverage = Coverage()
+    let reconciler = Reconciler(
+      store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage)
     await reconciler.start()
 
     lock.removeStaleSockets()
     let ending = EndRequest()
     let commands = ControlCommands(
-      plane: datapath, reconciler: reconciler, sink: sink, lock: lock, started: started, end: { ending.request() })
+      plane: datapath, reconciler: reconciler, store: opened.store, location: opened.location, sink: sink, lock: lock,
+      started: started, coverage: coverage, end: { ending.request() })
     let control: JSONRPCServer
     do {
-      _ = try await database.listen(on: .unix(path: options.runDirectory + "/db.sock"))
+      _ = try await opened.server?.listen(on: .unix(path: options.runDirectory + "/db.sock"))
       control = try await ControlServer.listen(path: lock.controlSocketPath, commands, Logger(label: "control"))
     } catch {
-      throw Self.configError(error, remedy: "check \(options.runDirectory)")
+      throw OpenStore.configError(error, remedy: "check \(options.runDirectory)")
     }
     logger.info(
       "ready",
       metadata: [
-        "version": "\(Version.program)", "run_dir": "\(options.runDirectory)", "store": "\(options.storeFile)",
+        "version": "\(Version.program)", "run_dir": "\(options.runDirectory)", "store": "\(opened.location)",
         "start_ms": "\(Self.milliseconds(ContinuousClock.now - started))",
       ])
     ServiceManager.notify("READY=1\nMAINPID=\(lock.processID)", logger: logger)
 
+    var services: [any Service] = [reconciler, HangupService(sink: sink), ending]
+    // A real ovsdb-server serves the clients of its database itself.
+    if let server = opened.server { services.append(ManagerService(server, options)) }
     var configuration = ServiceGroupConfiguration(
-      services: [
-        .init(service: reconciler, successTerminationBehavior: .gracefullyShutdownGroup),
-        .init(service: HangupService(sink: sink), successTerminationBehavior: .gracefullyShutdownGroup),
-        .init(service: ManagerService(database, options), successTerminationBehavior: .gracefullyShutdownGroup),
-        .init(service: ending, successTerminationBehavior: .gracefullyShutdownGroup),
-      ],
+      services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services"))
     configuration.maximumGracefulShutdownDuration = .seconds(5)
     do {
@@ -77,36 +71,18 @@ struct Daemon: Sendable {
     ServiceManager.notify("STOPPING=1", logger: logger)
     logger.info("ending")
     await control.close()
-    await database.close()
-    datapath.shutdown()
     do {
-      try store.close()
+      try await opened.close()
     } catch {
       logger.error("could not close the store", metadata: ["reason": "\(error)"])
     }
+    datapath.shutdown()
   }
 
   /// Where pcap ports may have their files: beside the store, so that a run dir of its own keeps its captures too.
   private var captureDirectory: String {
     let directory = options.storeFile.lastIndex(of: "/").map { String(options.storeFile[..<$0]) } ?? ""
     return directory + "/pcap"
-  }
-
-  /// A new database gets its one row of Open_vSwitch: `ovs-vsctl init` is not needed.
-  private static func fill(_ database: DatabaseServer) async throws {
-    guard await database.snapshot().only("Open_vSwitch") == nil else { return }
-    let reply = await database.transact([["op": "insert", "table": "Open_vSwitch", "row": [:]]])
-    if let error = reply.error { throw error }
-  }
-
-  private static func configError(_ error: any Error, remedy: String) -> ConfigError {
-    switch error {
-    case let error as ConfigError: error
-    case let error as StoreError: ConfigError(cause: error.cause, remedy: error.remedy)
-    case let error as OVSDBError: ConfigError(cause: "the store could not be used (\(error))", remedy: remedy)
-    case let error as JSONRPCError: ConfigError(cause: "\(error)", remedy: remedy)
-    default: ConfigError(cause: "\(error)", remedy: remedy)
-    }
   }
 
   private static func milliseconds(_ duration: Duration) -> Int64 {

@@ -2,6 +2,7 @@
 
 import Glibc
 import Logging
+import OVSDB
 import VSwitchCore
 
 /// The daemon's options.
@@ -10,6 +11,9 @@ struct DaemonOptions: Sendable, Equatable {
   var storeFile: String
   /// Where the files are that table SSL may name.
   var tlsDirectory: String
+  /// Servers that hold the database; none: it is embedded, in `storeFile`.
+  var databases: [Endpoint] = []
+  var tls: TLSFiles?
   var logLevel: Logger.Level
   var logFile: String?
   var workerCPU: Int?
@@ -23,6 +27,14 @@ struct DaemonOptions: Sendable, Equatable {
     let store = arguments.store ?? (asked == nil ? Self.defaultStoreFile : runDirectory + "/vswitch.sqlite")
     storeFile = try Self.path(store, "--store")
     tlsDirectory = try Self.path(arguments.tlsDir, "--tls-dir")
+    if let text = arguments.db {
+      if arguments.store != nil {
+        throw ConfigError(
+          cause: "--store and --db exclude each other", remedy: "give --db alone to use the server's database")
+      }
+      databases = try Self.databases(text, runDirectory)
+    }
+    tls = try Self.tls(arguments, databases)
     guard let level = Logger.Level(rawValue: arguments.logLevel) else {
       throw ConfigError(
         cause: "there is no log level \"\(arguments.logLevel)\"",
@@ -43,6 +55,37 @@ struct DaemonOptions: Sendable, Equatable {
         cause: "the run dir's path has \(runDirectory.utf8.count) bytes, too long for the names of sockets in it",
         remedy: "choose a --run-dir of at most 75 bytes")
     }
+  }
+
+  /// Servers as Open vSwitch's programs take them; the path of a socket is relative to the run dir, as theirs is.
+  private static func databases(_ text: String, _ runDirectory: String) throws(ConfigError) -> [Endpoint] {
+    var result: [Endpoint] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      switch Endpoint(String(part)) {
+      case nil:
+        throw ConfigError(
+          cause: "\"\(part)\" is no place of a database",
+          remedy: "give --db unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT, several with commas and without spaces")
+      case .unix(let path) where !path.hasPrefix("/"): result.append(.unix(path: runDirectory + "/" + path))
+      case let endpoint?: result.append(endpoint)
+      }
+    }
+    return result
+  }
+
+  private static func tls(_ arguments: VSwitchDaemon, _ databases: [Endpoint]) throws(ConfigError) -> TLSFiles? {
+    if let key = arguments.privateKey, let certificate = arguments.certificate, let authorities = arguments.caCert {
+      return TLSFiles(
+        privateKey: try path(key, "--private-key"), certificate: try path(certificate, "--certificate"),
+        authorities: try path(authorities, "--ca-cert"))
+    }
+    let given = [arguments.privateKey, arguments.certificate, arguments.caCert].compactMap(\.self)
+    guard given.isEmpty, !databases.contains(where: \.isTLS) else {
+      throw ConfigError(
+        cause: "TLS needs a key, its certificate and the certificates of those whom we trust",
+        remedy: "give --private-key, --certificate and --ca-cert together")
+    }
+    return nil
   }
 
   /// Absolute, without a slash at its end.

@@ -13,7 +13,7 @@ struct VSwitchDaemon: ParsableCommand {
     commandName: "vswitchd",
     abstract: "The daemon of the virtual switch: runs in the foreground until SIGTERM.",
     discussion: """
-      Configure it with vsctl or any client of OVSDB on <run dir>/db.sock. SIGHUP opens the log file anew.
+      Configure it with vsctl or any client of OVSDB on <run dir>/db.sock, or with --db on a server of yours. SIGHUP opens the log file anew.
       """,
     version: "vswitchd \(Version.program)")
 
@@ -31,6 +31,27 @@ struct VSwitchDaemon: ParsableCommand {
   @Option(
     help: ArgumentHelp("Directory of the keys and certificates that table SSL may name.", valueName: "dir"))
   var tlsDir: String = "/etc/vswitch/tls"
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Take the configuration from ovsdb-server at unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT (several with commas: the \
+      members of a cluster) instead of serving it.
+      """, valueName: "servers"))
+  var db: String?
+
+  @Option(
+    name: [.customShort("p"), .long], help: ArgumentHelp("For ssl: the private key, a PEM file.", valueName: "file"))
+  var privateKey: String?
+
+  @Option(
+    name: [.customShort("c"), .long], help: ArgumentHelp("For ssl: our certificate, a PEM file.", valueName: "file"))
+  var certificate: String?
+
+  @Option(
+    name: [.customShort("C"), .long],
+    help: ArgumentHelp("For ssl: certificates of those whom we trust, a PEM file.", valueName: "file"))
+  var caCert: String?
 
   @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
   var logLevel: String = "info"
@@ -62,7 +83,7 @@ struct VSwitchDaemon: ParsableCommand {
 
     // The main thread only waits: the packet worker and Swift's executors have threads of their own.
     let finished = DispatchSemaphore(value: 0)
-    let daemon = Daemon(options: options, lock: lock, sink: sink)
+    let daemon = Daemon(options: options, lock: lock, sink: sink, system: SystemInformation.current())
     Task {
       do throws(ConfigError) {
         try await daemon.run()

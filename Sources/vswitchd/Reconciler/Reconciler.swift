@@ -1,9 +1,10 @@
 // Brings the datapath to what the database asks for and writes back what became of it.
 //
-// Three things wake it: a change of the database that concerns the datapath, a link event for a port that it has, and
-// the statistics period, which is the only timer. Wakes that come while it works are merged. The datapath is called
+// What wakes it: a change of the database that concerns the datapath, a link event for a port that it has, a store that
+// has become ready again, and the statistics period. Wakes that come while it works are merged. The datapath is called
 // on a thread of its own. Invariants: one pass at a time; status and `cur_cfg` go in one transaction; a pass in which
-// nothing changed makes none.
+// nothing changed makes none; while the store is away the datapath is kept as it was last wanted, and while another
+// process has the database's lock nothing is touched.
 
 import Datapath
 import Logging
@@ -16,6 +17,8 @@ actor Reconciler: Service {
   private let store: any ConfigurationStore
   private let plane: any SwitchPlane
   private let logger: Logger
+  private let system: SystemInformation
+  private let coverage: Coverage
   private let blocking = BlockingCalls()
   private var numbering = PortNumbering()
   /// What the datapath was brought to; nil before the first pass.
@@ -28,6 +31,13 @@ actor Reconciler: Service {
   /// Rules that guests of vhost-user ports broke, as the log has them.
   private var loggedFaults: [QualifiedPort: [String: String]] = [:]
   private var statisticsMilliseconds = 5000
+  private var wake: AsyncStream<Void>.Continuation?
+  /// Status was refused by the database: a pass is due that changes nothing but tries again.
+  private var retryIsDue = false
+  private static let retryPause = Duration.seconds(1)
+  /// Links that go up and down all the time cause a pass that often and no more.
+  private static let linkPause = Duration.milliseconds(100)
+  private var lastLinkPass: ContinuousClock.Instant?
 
   /// Why a pass is due.
   private struct Causes {
@@ -41,14 +51,22 @@ actor Reconciler: Service {
   private var retryCounts: [String: Int] = [:]
   private let retryLimit = 10
 
-  init(store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger) {
+  init(
+    store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
+    coverage: Coverage = Coverage()
+  ) {
     self.store = store
     self.plane = plane
     self.logger = logger
+    self.system = system
+    self.coverage = coverage
   }
 
   /// The bridges that the datapath has.
   var bridgeNames: [String] { applied?.bridges.map(\.name) ?? [] }
+
+  /// What the datapath was last brought to.
+  var appliedConfig: SwitchConfig { applied ?? SwitchConfig() }
 
   /// The ports as they were at the last pass.
   var portStates: [PortState] { states }
@@ -64,16 +82,26 @@ actor Reconciler: Service {
   func run() async {
     guard let changes else { return }
     let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    self.wake = wake
     await cancelWhenGracefulShutdown {
       await withTaskGroup(of: Void.self) { group in
         group.addTask {
-          for await change in changes where ChangeFilter.concernsDatapath(change) {
+          for await change in changes {
+            self.coverage.count(.databaseChange)
+            guard ChangeFilter.concernsDatapath(change) else { continue }
+            await self.note { $0.configuration = true }
+            wake.yield()
+          }
+        }
+        group.addTask {
+          for await _ in await self.store.readiness() {
             await self.note { $0.configuration = true }
             wake.yield()
           }
         }
         group.addTask {
           for await case .linkChanged(let name) in self.plane.events where await self.hasInterface(name) {
+            self.coverage.count(.linkEvent)
             await self.note { $0.links.insert(name) }
             wake.yield()
           }
@@ -104,7 +132,10 @@ actor Reconciler: Service {
   private func pass() async {
     if !causes.configuration, !causes.links.isEmpty {
       // A link that comes up says so several times within moments: one pass for all of them.
-      try? await Task.sleep(for: .milliseconds(10))
+      var pause = Duration.milliseconds(10)
+      if let lastLinkPass { pause = max(pause, lastLinkPass + Self.linkPause - .now) }
+      try? await Task.sleep(for: pause)
+      lastLinkPass = .now
     }
     let causes = causes
     self.causes = Causes()
@@ -128,53 +159,50 @@ actor Reconciler: Service {
   ///   - mayApply: whether failed ports are to be tried again; a changed configuration is applied in any case.
   ///   - statistics: whether counters are to be written too.
   private func reconcile(_ database: DatabaseSnapshot, mayApply: Bool, statistics: Bool) async {
+    coverage.count(.reconcilePass)
+    if statistics { coverage.sample() }
+    let access = await store.access
+    if access == .contended { return }
     let desired = DesiredState(database, numbering: &numbering)
     if desired.config != applied || (mayApply && states.contains { $0.error != nil }) {
+      coverage.count(.datapathApply)
       states = await blocking { [plane] in plane.apply(desired.config) }
       applied = desired.config
     }
-    let counters = statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil
+    if access.isReady { await writeBack(desired, database, statistics: statistics) }
     log(desired)
-    await writeBack(desired, database, counters)
     if let root = database.only("Open_vSwitch") {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
   }
 
-  private func writeBack(_ desired: DesiredState, _ database: DatabaseSnapshot, _ counters: Counters?) async {
+  private func writeBack(_ desired: DesiredState, _ database: DatabaseSnapshot, statistics: Bool) async {
     guard let root = database.only("Open_vSwitch") else { return }
-    let statesByPort = Dictionary(states.map { (QualifiedPort($0.bridge, $0.name), $0) }, uniquingKeysWith: { $1 })
-    var operations: [JSONValue] = []
-    for interface in desired.interfaces {
-      guard let row = database.row("Interface", interface.row) else { continue }
-      let key = QualifiedPort(interface.bridge, interface.port)
-      var columns: [String: Datum]
-      if let error = interface.error {
-        columns = StatusColumns.failedInterface(error)
-      } else if let state = statesByPort[key] {
-        columns = StatusColumns.interface(state)
-        if state.error == nil, let values = counters?.byPort[key] {
-          columns["statistics"] = StatusColumns.statistics(values)
-        }
-      } else {
-        continue
-      }
-      if let update = StatusColumns.update(row, to: columns) { operations.append(update) }
-    }
-    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) {
-      guard let row = database.row("Bridge", uuid) else { continue }
-      let local = states.first { $0.bridge == name && $0.portNumber == PortNumbering.local }
-      if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: local)) {
-        operations.append(update)
-      }
-    }
-    if let update = StatusColumns.update(root, to: StatusColumns.root(root)) { operations.append(update) }
+    let update = StatusUpdate(
+      desired: desired, database: database, states: states,
+      counters: statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil, system: system,
+      systemStatistics: StatusColumns.wantsStatistics(root) && (statistics || root["statistics"].isEmpty)
+        ? await blocking { SystemStatistics.current() } : nil)
+    let operations = update.operations
     guard !operations.isEmpty else { return }
+    coverage.count(.statusTransaction)
     let reply = await store.transact(operations)
-    if let error = reply.error {
-      // The next pass tries again: the columns still differ.
-      logger.error("could not write status to the database", metadata: ["reason": "\(error)"])
+    guard let error = reply.error else { return }
+    coverage.count(.statusTransactionFailed)
+    // The columns still differ: the next pass tries again, and one comes when the store is back.
+    if error.tag == "unavailable" || error.tag == "connection lost" { return }
+    logger.error("could not write status to the database", metadata: ["reason": "\(error)"])
+    retryLater()
+  }
+
+  private func retryLater() {
+    if retryIsDue { return }
+    retryIsDue = true
+    Task {
+      try? await Task.sleep(for: Self.retryPause)
+      retryIsDue = false
+      wake?.yield()
     }
   }
 
@@ -231,27 +259,4 @@ actor Reconciler: Service {
 private struct PortOutcome: Equatable {
   var number: UInt16?
   var error: ConfigError?
-}
-
-/// A port's name within all bridges.
-struct QualifiedPort: Hashable, Comparable, Sendable {
-  var bridge: String
-  var port: String
-
-  init(_ bridge: String, _ port: String) {
-    self.bridge = bridge
-    self.port = port
-  }
-
-  static func < (a: Self, b: Self) -> Bool { (a.bridge, a.port) < (b.bridge, b.port) }
-}
-
-/// Counters of all ports at one moment.
-struct Counters: Sendable {
-  var byPort: [QualifiedPort: PortCounters]
-
-  init(_ counters: [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)]) {
-    byPort = Dictionary(
-      counters.map { (QualifiedPort($0.bridge, $0.port), $0.counters) }, uniquingKeysWith: { $1 })
-  }
 }

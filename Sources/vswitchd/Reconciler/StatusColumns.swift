@@ -79,15 +79,32 @@ enum StatusColumns {
     (octet < 16 ? "0" : "") + String(octet, radix: 16)
   }
 
+  /// Controller columns: this build makes no connections to controllers, and says so.
+  static let controller: [String: Datum] = [
+    "is_connected": .boolean(false), "role": .empty, "status": .map(["state": "VOID"]),
+  ]
+
   /// Open_vSwitch columns.
-  static func root(_ row: Row) -> [String: Datum] {
-    [
+  /// - Parameter schemaVersion: of the database that holds the row.
+  static func root(_ row: Row, schemaVersion: String, system: SystemInformation) -> [String: Datum] {
+    var columns: [String: Datum] = [
       "cur_cfg": row["next_cfg"],
       "datapath_types": .strings(["netdev", "system"]),
       "iface_types": .strings(InterfaceConfig.Kind.names),
+      "dpdk_initialized": .boolean(false),
+      "dpdk_version": .string("none"),
       "ovs_version": .string(Version.openVSwitch),
-      "db_version": .string(DatabaseSchema.openVSwitch.version),
+      "db_version": .string(schemaVersion),
+      "system_type": .string(system.type),
+      "system_version": .string(system.version),
     ]
+    if !wantsStatistics(row) { columns["statistics"] = .emptyMap }
+    return columns
+  }
+
+  /// Whether Open_vSwitch.statistics were asked for.
+  static func wantsStatistics(_ root: Row) -> Bool {
+    Settings(root[OpenVSwitch.Root.otherConfig]).boolean("enable-statistics")
   }
 
   /// The operation that brings a row to these columns; nil if it has them.

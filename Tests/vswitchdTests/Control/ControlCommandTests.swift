@@ -14,10 +14,15 @@ struct ControlCommandTests {
     let directory = try TemporaryDirectory()
     let store = try await DatabaseServer(store: MemoryStore(), logger: Logger(label: "test"))
     _ = await store.transact(MemoryStore.bridgeOperations("br0", ports: [("p1", "tap")]))
-    let reconciler = Reconciler(store: store, plane: plane, logger: Logger(label: "test"))
+    var generator = SystemRandomNumberGenerator()
+    let reconciler = Reconciler(
+      store: store, plane: plane, logger: Logger(label: "test"),
+      system: SystemInformation(generator: &generator) { _ in nil })
     await reconciler.start()
+    let sink = try LogSink(path: directory.path + "/log", level: .info)
+    for module in ["bridge", "reconciler"] { sink.change { $0.register(module) } }
     let commands = ControlCommands(
-      plane: plane, reconciler: reconciler, sink: try LogSink(path: directory.path + "/log", level: .info),
+      plane: plane, reconciler: reconciler, store: store, location: "/x/store", sink: sink,
       lock: try RunDirectoryLock(directory: directory.path), started: .now, end: {})
     return ControlCommandTable(commands.all)
   }
@@ -134,14 +139,47 @@ struct ControlCommandTests {
     #expect(text.contains("\n  list-commands"))
   }
 
+  /// In Open vSwitch's words, which `ovs-appctl vlog/set` of release 3.1 gave.
   @Test(arguments: [
-    ("debug", Logger.Level.debug), ("dbg", .debug), ("ANY:file:warn", .warning), ("INFO", .info), ("off", .critical),
+    ("foo", "no destination, level, or module \"foo\""), ("PATTERN", "missing destination"),
+    ("PATTERN:foo", "unknown destination \"foo\""), ("file:console:dbg", "cannot specify multiple destinations"),
+    ("dbg:info", "cannot specify multiple levels"), ("bridge:reconciler:dbg", "cannot specify multiple modules"),
+    ("FACILITY:foo", "invalid facility"),
   ])
-  func logLevelsOfBothWorldsAreKnown(_ text: String, _ level: Logger.Level) {
-    #expect(ControlCommands.level(text) == level)
+  func wrongLogLevelIsRefusedInOpenVSwitchsWords(_ argument: String, _ words: String) async throws {
+    #expect(try await error("vlog/set", [.string(argument)]) == words + "\n")
   }
 
-  @Test func unknownLogLevelIsRefused() async throws {
-    #expect(try await error("vlog/set", ["loud"]).contains("give one of trace, debug"))
+  @Test func reportsAreInOpenVSwitchsForms() async throws {
+    let table = try await table()
+    plane.state.withLock {
+      var counters = PortCounters()
+      counters.receivedPackets = 5
+      $0.counters[QualifiedPort("br0", "p1")] = counters
+      $0.entries["br0"] = [
+        MACTableEntry(
+          vlan: 10, address: MACAddress(bits: 0x5254_0000_0001), port: "br0", portNumber: 65534, ageSeconds: 7)
+      ]
+    }
+    #expect(
+      try await table.run("dpif/show", []).value.string == """
+        netdev@vswitchd: hit:5 missed:0
+          br0:
+            br0 65534/none: (internal)
+            p1 1/none: (tap)
+
+        """)
+    let memory = try await table.run("memory/show", []).value.string ?? ""
+    #expect(memory.hasPrefix("bridges:1 cells:"))
+    for part in [" mac-entries:1 ", " ports:2 ", " rows:6 ", " sessions:0 "] { #expect(memory.contains(part)) }
+    #expect(try await error("memory/show", ["x"]) == "\"memory/show\" command takes at most 0 arguments\n")
+    let coverage = try await table.run("coverage/show", []).value.string ?? ""
+    #expect(coverage.hasPrefix("Event coverage, avg rate over last: 5 seconds, last minute, last hour"))
+    #expect(coverage.hasSuffix(" events never hit\n"))
+  }
+
+  @Test func statusTellsOfTheDatabase() async throws {
+    let status = try await table().run("status", ["--json"]).value
+    #expect(status["database"] == ["location": "/x/store", "state": "ready", "reason": nil])
   }
 }

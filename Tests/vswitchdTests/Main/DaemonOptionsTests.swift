@@ -1,3 +1,4 @@
+import OVSDB
 import Testing
 import VSwitchCore
 
@@ -31,6 +32,33 @@ struct DaemonOptionsTests {
   @Test func relativePathsAreMadeAbsolute() throws {
     let directory = try #require(Environment.currentDirectory())
     #expect(try options(["--run-dir", "x"]).runDirectory == directory + "/x")
+  }
+
+  @Test func databasesOfServersAreRead() throws {
+    let options = try options(["--run-dir", "/tmp/a", "--db", "unix:b.sock,tcp:192.0.2.1:6640,tcp:[::1]:7,unix:/c"])
+    #expect(
+      options.databases == [
+        .unix(path: "/tmp/a/b.sock"), .tcp(host: "192.0.2.1", port: 6640), .tcp(host: "::1", port: 7),
+        .unix(path: "/c"),
+      ])
+    #expect(options.tls == nil)
+    #expect(try self.options([]).databases.isEmpty)
+  }
+
+  @Test func keyAndCertificatesComeTogether() throws {
+    let options = try options(["--db", "ssl:h:1", "-p", "/k", "-c", "/c", "-C", "/a"])
+    #expect(options.databases == [.ssl(host: "h", port: 1)])
+    #expect(options.tls == TLSFiles(privateKey: "/k", certificate: "/c", authorities: "/a"))
+  }
+
+  @Test(arguments: [
+    ["--db", ""], ["--db", "tcp:"], ["--db", "unix:/a, unix:/b"], ["--db", "tcp:h:70000"], ["--db", "ssl:h:1"],
+    ["--db", "unix:/a", "--store", "/b"], ["--db", "tcp:h:1", "--private-key", "/k"],
+  ])
+  func badDatabaseNamesCauseAndRemedy(_ arguments: [String]) throws {
+    let error = #expect(throws: ConfigError.self) { try options(arguments) }
+    #expect(error?.cause.isEmpty == false)
+    #expect(error?.remedy.isEmpty == false)
   }
 
   @Test(arguments: [

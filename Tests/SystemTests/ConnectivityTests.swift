@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
+@Suite(.blocking, .enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
 struct ConnectivityTests {
   /// Two hosts on taps of a bridge.
   static func withTwoHosts(

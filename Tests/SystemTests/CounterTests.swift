@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
+@Suite(.blocking, .enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
 struct CounterTests {
   @Test func everyPacketIsForwardedOrDroppedForAReasonAtEveryMoment() throws {
     try withLab { lab throws in

@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
+@Suite(.blocking, .enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
 struct DaemonTests {
   @Test func afterKill9TheNextStartRestoresTheConfiguration() throws {
     try withLab { lab throws in

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite struct PythonClientTests {
+@Suite(.blocking) struct PythonClientTests {
   private static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
   private static let python = repository.appending(path: ".build/python/bin/python3").path
@@ -15,7 +15,7 @@ import Testing
   }
 
   @Test(
-    .enabled(if: canRun, "needs root and scripts/install-python-packages.sh"), .timeLimit(.minutes(1)))
+    .enabled(if: canRun, "needs root and scripts/install-python-packages.sh"))
   func ovsdbappConfiguresTheSwitch() throws {
     try withLab { lab in
       let daemon = try lab.daemon()

@@ -6,7 +6,9 @@ import TestSupport
 import Testing
 import VSwitchCore
 
-@Suite(.enabled(if: OpenVSwitch.isInstalled || TestEnvironment.isContinuousIntegration, "needs openvswitch-switch"))
+@Suite(
+  .blocking,
+  .enabled(if: OpenVSwitch.isInstalled || TestEnvironment.isContinuousIntegration, "needs openvswitch-switch"))
 struct ReferenceAgainstOpenVSwitchTests {
   /// What Open vSwitch can express and where it keeps to its documentation. Left out is what it does against it, or says
   /// nothing of: VLAN 0 as native VLAN is not always trunked; trunks show priorities of VLAN 0 with

@@ -6,9 +6,10 @@ import TestSupport
 import Testing
 
 @Suite(
+  .blocking,
   .enabled(
     if: TestEnvironment.canUseNamespaces && OVSDBServerProcess.isInstalled, "needs root and openvswitch-switch"),
-  .serialized, .timeLimit(.minutes(2)))
+  .serialized)
 struct RemoteDatabaseTests {
   @Test func packetsFlowWhileTheDatabaseIsAway() throws {
     try withLab { lab in

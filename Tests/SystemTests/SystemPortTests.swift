@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
+@Suite(.blocking, .enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
 struct SystemPortTests {
   enum Kind: String, CaseIterable, Sendable {
     case tap

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
+@Suite(.blocking, .enabled(if: TestEnvironment.canUseNamespaces, "needs root"))
 struct VLANTests {
   /// A frame that nobody else on the machine would send.
   static func frame(_ number: UInt8, tags: [FrameTag] = [], to destination: [UInt8] = FrameBuilder.broadcast) -> [UInt8]

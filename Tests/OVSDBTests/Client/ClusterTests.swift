@@ -6,7 +6,7 @@ import Testing
 
 /// A cluster of three real servers whose leader is killed, twice.
 @Suite(
-  .enabled(if: OVSDBServerProcess.isInstalled, "needs Debian's openvswitch-switch"), .timeLimit(.minutes(3)))
+  .blocking, .enabled(if: OVSDBServerProcess.isInstalled, "needs Debian's openvswitch-switch"))
 struct ClusterTests {
   @Test func everyAnsweredChangeArrivesThoughLeadersDie() async throws {
     let directory = try TemporaryDirectory()

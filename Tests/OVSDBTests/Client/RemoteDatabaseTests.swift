@@ -6,7 +6,7 @@ import Testing
 
 /// The client of a real ovsdb-server, through everything that can happen to the connection.
 @Suite(
-  .enabled(if: OVSDBServerProcess.isInstalled, "needs Debian's openvswitch-switch"), .timeLimit(.minutes(2)))
+  .blocking, .enabled(if: OVSDBServerProcess.isInstalled, "needs Debian's openvswitch-switch"))
 struct RemoteDatabaseTests {
   /// A client that tries often and gives up soon.
   static func client(

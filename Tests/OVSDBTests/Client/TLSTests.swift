@@ -6,10 +6,11 @@ import Testing
 
 /// `ssl:` to a real ovsdb-server.
 @Suite(
+  .blocking,
   .enabled(
     if: OVSDBServerProcess.isInstalled
       && (TestEnvironment.hasProgram("openssl") || TestEnvironment.isContinuousIntegration),
-    "needs Debian's openvswitch-switch and openssl"), .timeLimit(.minutes(1)))
+    "needs Debian's openvswitch-switch and openssl"))
 struct TLSTests {
   private let directory: TemporaryDirectory
   private let port: Int

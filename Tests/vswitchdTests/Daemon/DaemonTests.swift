@@ -1,10 +1,11 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import vswitchd
 
-@Suite(.enabled(if: canRunDaemon, "needs root and ovs-vsctl"), .serialized)
+@Suite(.blocking, .enabled(if: canRunDaemon, "needs root and ovs-vsctl"), .serialized)
 struct DaemonTests {
   @Test func openVSwitchsToolsFindWhatTheyExpect() throws {
     let directory = try TemporaryDirectory()

@@ -1,11 +1,12 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import vswitchd
 
 /// What was answered before `kill -9` is there after it, and nothing else.
-@Suite(.enabled(if: canRunDaemon, "needs root and ovs-vsctl"))
+@Suite(.blocking, .enabled(if: canRunDaemon, "needs root and ovs-vsctl"))
 struct KillTests {
   @Test func configurationAndNumbersAreRestored() throws {
     let directory = try TemporaryDirectory()

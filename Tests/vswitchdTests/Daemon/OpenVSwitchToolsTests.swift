@@ -6,7 +6,7 @@ import Testing
 @testable import vswitchd
 
 /// Debian's `ovs-appctl` and `ovsdb-client` on the running daemon, command by command.
-@Suite(.enabled(if: canRunDaemon, "needs root and ovs-vsctl"), .serialized, .timeLimit(.minutes(2)))
+@Suite(.blocking, .enabled(if: canRunDaemon, "needs root and ovs-vsctl"), .serialized)
 struct OpenVSwitchToolsTests {
   private let directory: TemporaryDirectory
   private let daemon: RunningDaemon

@@ -7,8 +7,8 @@ import Testing
 
 /// `vswitchd --db`: the configuration is in a real ovsdb-server.
 @Suite(
-  .enabled(if: canRunDaemon && OVSDBServerProcess.isInstalled, "needs root and openvswitch-switch"), .serialized,
-  .timeLimit(.minutes(3)))
+  .blocking,
+  .enabled(if: canRunDaemon && OVSDBServerProcess.isInstalled, "needs root and openvswitch-switch"), .serialized)
 struct RemoteDaemonTests {
   private func status(_ daemon: RunningDaemon) throws -> String { try daemon.appctl("status").output }
 

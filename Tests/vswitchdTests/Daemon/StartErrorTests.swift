@@ -1,11 +1,12 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import vswitchd
 
 /// Everything that can stop a start: one line with cause and remedy, exit code 1, nothing changed.
-@Suite(.enabled(if: canRunDaemon, "needs root and ovs-vsctl"))
+@Suite(.blocking, .enabled(if: canRunDaemon, "needs root and ovs-vsctl"))
 struct StartErrorTests {
   private func start(_ arguments: [String], prefix: [String] = []) throws -> ProcessResult {
     try runProgram(prefix + ["timeout", "10", RunningDaemon.executable] + arguments)

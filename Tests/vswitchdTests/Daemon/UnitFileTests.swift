@@ -1,10 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import vswitchd
 
 /// The systemd unit.
 @Suite(
+  .blocking,
   .enabled(
     if: FileManager.default.isExecutableFile(atPath: "/usr/bin/systemd-analyze"), "needs systemd-analyze"))
 struct UnitFileTests {

@@ -8,7 +8,7 @@ import VSwitchCore
 @testable import vswitchd
 
 /// On the embedded database and on a real ovsdb-server alike.
-@Suite(.timeLimit(.minutes(2))) struct ReconcilerTests {
+@Suite(.blocking) struct ReconcilerTests {
   private let plane = FakePlane()
 
   private func reconciler(_ store: any ConfigurationStore, _ coverage: Coverage = Coverage()) -> Reconciler {

@@ -5,7 +5,7 @@ import Testing
 @testable import vswitchd
 
 /// What everything above a store relies on, the same for both kinds.
-@Suite(.timeLimit(.minutes(1))) struct ConfigurationStoreTests {
+@Suite(.blocking) struct ConfigurationStoreTests {
   @Test(arguments: StoreKind.available)
   func aTransactionsChangesAreThereWhenItReturns(_ kind: StoreKind) async throws {
     let store = try await StoreFixture(kind)

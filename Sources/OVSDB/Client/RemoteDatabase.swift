@@ -26,7 +26,7 @@ package actor RemoteDatabase {
     package var lock: String?
     /// Follows the leader of a cluster, so that no answered transaction is missed; false: any member will do.
     package var isLeaderOnly = true
-    /// A server on the network that is silent for that long is asked for a sign of life; after three times as long it
+    /// A server on the network that is silent for that long is asked for a sign of life; one that has not answered twice
     /// counts as gone.
     package var probeInterval = Duration.seconds(5)
     /// A server that has not given its contents by then counts as gone.
@@ -216,6 +216,8 @@ package actor RemoteDatabase {
   /// Ends a session whose server has fallen silent.
   private func watch(_ number: Int, _ rpc: JSONRPCClient) async {
     let deadline = ContinuousClock.now + options.setUpLimit
+    // What counts is questions without an answer, not time: it passes also while we are not let run.
+    var unanswered = 0
     while !Task.isCancelled {
       guard (try? await Task.sleep(for: options.probeInterval, tolerance: options.probeInterval / 10)) != nil else {
         return
@@ -226,9 +228,12 @@ package actor RemoteDatabase {
       }
       // A local server that is gone closes its socket; one that is busy is not gone.
       if case .unix = rpc.endpoint { continue }
-      if rpc.silence >= options.probeInterval * 3 {
+      if rpc.silence < options.probeInterval {
+        unanswered = 0
+      } else if unanswered == 2 {
         lose(number, "the server does not answer")
-      } else if rpc.silence >= options.probeInterval {
+      } else {
+        unanswered += 1
         rpc.probe()
       }
     }

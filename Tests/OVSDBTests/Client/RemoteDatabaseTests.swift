@@ -22,9 +22,9 @@ struct RemoteDatabaseTests {
     return database
   }
 
-  /// Waits until the contents satisfy the condition, 20 s at most.
+  /// Waits until the contents satisfy the condition, 60 s at most.
   static func wait(_ database: RemoteDatabase, _ condition: (DatabaseSnapshot) -> Bool) async throws -> Bool {
-    for _ in 0..<2000 {
+    for _ in 0..<6000 {
       if condition(await database.snapshot()) { return true }
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -34,7 +34,7 @@ struct RemoteDatabaseTests {
   static func waitForAccess(
     _ database: RemoteDatabase, _ condition: (DatabaseAccess) -> Bool = \.isReady
   ) async throws -> Bool {
-    for _ in 0..<2000 {
+    for _ in 0..<6000 {
       if condition(await database.access) { return true }
       try await Task.sleep(for: .milliseconds(10))
     }

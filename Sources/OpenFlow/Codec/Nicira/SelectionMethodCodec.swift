@@ -26,7 +26,7 @@ extension GroupCodec {
         let header = try FieldHeader(&value)
         guard let code = header.code(version), !header.hasMask else { throw .badMatchBadField }
         let mask = try value.unsigned(byteCount: code.byteCount, .badMatchBadLength)
-        fields[code.field] |= try code.model(mask, mask: nil).value
+        fields[code.field] |= try code.modelMask(mask)
       }
       switch name {
       case "": group.selectionMethod = .standard

@@ -42,6 +42,14 @@ extension FieldCode {
     }
   }
 
+  /// Reads a mask that stands where a value does (fields that a group hashes): any bits that the field has.
+  func modelMask(_ mask: UInt128) throws(ErrorCode) -> UInt128 {
+    if is16BitPort { return mask == 0xffff ? field.fullMask : mask }
+    let bits = isShiftedDSCP ? mask >> 2 : mask
+    guard bits & ~field.fullMask == 0 else { throw .badMatchBadMask }
+    return bits
+  }
+
   /// A value or mask as it is written.
   func wire(_ value: UInt128, isMask: Bool = false) -> UInt128 {
     if isShiftedDSCP { return value << 2 }

@@ -1,5 +1,6 @@
 // Commands on a workspace that begins empty: what they print, refuse, and send.
 
+import TestSupport
 import Testing
 
 @testable import OVSDB
@@ -45,7 +46,7 @@ struct Bench {
   }
 }
 
-@Suite struct CommandTests {
+@Suite(.blocking) struct CommandTests {
   private func lab() throws -> Bench {
     let bench = Bench()
     try bench.run(

@@ -2,11 +2,12 @@
 
 import Foundation
 import OVSDB
+import TestSupport
 import Testing
 
 @testable import vsctl
 
-@Suite struct DocumentationTests {
+@Suite(.blocking) struct DocumentationTests {
   @Test func everyTableAndColumnIsDocumentedAndNothingElse() throws {
     let schema = DatabaseSchema.openVSwitch
     #expect(Set(SchemaDocumentation.tables.map(\.name)) == Set(schema.tables.keys))

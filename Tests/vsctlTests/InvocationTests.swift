@@ -1,11 +1,12 @@
 // The grammar of the whole line.
 
 import ArgumentParser
+import TestSupport
 import Testing
 
 @testable import vsctl
 
-@Suite struct InvocationTests {
+@Suite(.blocking) struct InvocationTests {
   @Test func doubleDashSeparatesCommands() throws {
     let line = try Invocation(["--", "list-br", "--", "--", "--may-exist", "add-br", "br0", "--"])
     #expect(

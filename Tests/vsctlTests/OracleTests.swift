@@ -58,7 +58,7 @@ final class DatabaseLab {
   }
 }
 
-@Suite(.enabled(if: DatabaseLab.isAvailable, "needs Debian's openvswitch-switch")) struct OracleTests {
+@Suite(.blocking, .enabled(if: DatabaseLab.isAvailable, "needs Debian's openvswitch-switch")) struct OracleTests {
   private func words(_ line: String) -> [String] { line.split(separator: " ").map(String.init) }
 
   /// UUIDs masked, paragraphs in order where the reference's own order is arbitrary.

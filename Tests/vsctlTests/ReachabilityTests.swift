@@ -8,7 +8,7 @@ import Testing
 
 @testable import vsctl
 
-@Suite struct ReachabilityTests {
+@Suite(.blocking) struct ReachabilityTests {
   private func makeDirectory() throws -> String {
     let directory = NSTemporaryDirectory() + "vsctl-\(getpid())-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

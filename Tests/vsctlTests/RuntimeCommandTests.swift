@@ -1,11 +1,12 @@
 // Commands of the running switch: what they ask, and how answers are laid out.
 
 import OVSDB
+import TestSupport
 import Testing
 
 @testable import vsctl
 
-@Suite struct RuntimeCommandTests {
+@Suite(.blocking) struct RuntimeCommandTests {
   private func verb(_ line: String) throws -> any ControlVerb {
     let invocation = try Invocation(line.split(separator: " ").map(String.init))
     return try #require(try VerbTable.parse(invocation.commands[0]) as? any ControlVerb)

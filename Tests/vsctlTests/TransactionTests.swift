@@ -1,11 +1,12 @@
 // What is sent: one transaction, RFC 7047 §5.2.
 
 import OVSDB
+import TestSupport
 import Testing
 
 @testable import vsctl
 
-@Suite struct TransactionTests {
+@Suite(.blocking) struct TransactionTests {
   @Test func theFirstCommandMakesTheRootRow() throws {
     let bench = Bench()
     try bench.run("add-br br0")

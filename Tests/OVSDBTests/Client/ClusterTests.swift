@@ -46,7 +46,7 @@ struct ClusterTests {
         killed.append(victim)
       }
       // A change whose answer was lost is made again under another name: only answered ones count.
-      for attempt in 0..<400 {
+      for attempt in 0..<2400 {
         let name = "q\(number)-\(attempt)"
         if await writer.transact([Operation.insert("QoS", ["type": .string(name)])]).error == nil {
           answered.insert(name)
@@ -58,7 +58,7 @@ struct ClusterTests {
     #expect(answered.count == 60)
     #expect(killed.count == 2)
     var ended = false
-    for _ in 0..<100 where !ended {
+    for _ in 0..<2400 where !ended {
       ended = await writer.transact([Operation.insert("QoS", ["type": "end"])]).error == nil
       if !ended { try await Task.sleep(for: .milliseconds(50)) }
     }

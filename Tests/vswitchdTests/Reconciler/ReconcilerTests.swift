@@ -142,7 +142,7 @@ import VSwitchCore
     let running = Task { await reconciler.run() }
     defer { running.cancel() }
     store.loseServer()
-    for _ in 0..<1000 where await store.access.isReady { try await Task.sleep(for: .milliseconds(5)) }
+    for _ in 0..<12_000 where await store.access.isReady { try await Task.sleep(for: .milliseconds(5)) }
     plane.state.withLock { $0.failing["p1"] = ConfigError(cause: "no device", remedy: "create it") }
     plane.eventSource.yield(.linkChanged(name: "p1"))
     try await Task.sleep(for: .milliseconds(200))
@@ -182,6 +182,10 @@ import VSwitchCore
     let running = Task { await reconciler.run() }
     defer { running.cancel() }
     let started = ContinuousClock.now
+    for _ in 0..<12_000 where plane.state.withLock({ $0.applyCount }) < 2 {
+      plane.eventSource.yield(.linkChanged(name: "p1"))
+      try await Task.sleep(for: .milliseconds(10))
+    }
     for _ in 0..<60 {
       plane.eventSource.yield(.linkChanged(name: "p1"))
       try await Task.sleep(for: .milliseconds(15))

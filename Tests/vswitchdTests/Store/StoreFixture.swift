@@ -37,7 +37,9 @@ final class StoreFixture: ConfigurationStore {
       options.pause = .milliseconds(20)
       let remote = RemoteDatabase(options, logger: Logger(label: "test"))
       await remote.start()
-      for _ in 0..<1000 where await !remote.access.isReady { try await Task.sleep(for: .milliseconds(10)) }
+      // Other tests may keep Swift's threads busy for long.
+      for _ in 0..<12_000 where await !remote.access.isReady { try await Task.sleep(for: .milliseconds(10)) }
+      guard await remote.access.isReady else { throw TestFailure("no connection to ovsdb-server") }
       server = Mutex(process)
       store = remote
       self.remote = remote
@@ -57,9 +59,9 @@ final class StoreFixture: ConfigurationStore {
   func readiness() async -> AsyncStream<Void> { await store.readiness() }
   func usage() async -> DatabaseUsage { await store.usage() }
 
-  /// Waits for the contents to satisfy the condition, at most 10 s.
+  /// Waits for the contents to satisfy the condition, at most 2 minutes.
   func wait(_ condition: (DatabaseSnapshot) -> Bool) async throws -> Bool {
-    for _ in 0..<1000 {
+    for _ in 0..<12_000 {
       if condition(await snapshot()) { return true }
       try await Task.sleep(for: .milliseconds(10))
     }

@@ -41,7 +41,7 @@ let package = Package(
     .target(
       name: "Datapath", dependencies: ["COFlow", "CURing", "CNetlink", "CPcap", "VSwitchCore"],
       swiftSettings: strict),
-    .target(name: "OpenFlow", dependencies: ["VSwitchCore"], swiftSettings: strict),
+    .target(name: "OpenFlow", dependencies: nio + ["VSwitchCore"], swiftSettings: strict),
     .target(
       name: "OVSDB",
       dependencies: nio + [
@@ -53,7 +53,7 @@ let package = Package(
     .executableTarget(
       name: "vswitchd",
       dependencies: nio + [
-        "COFlow", "VSwitchCore", "Datapath", "OVSDB", argumentParser, logging,
+        "COFlow", "VSwitchCore", "Datapath", "OpenFlow", "OVSDB", argumentParser, logging,
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -4,6 +4,7 @@
 // nothing has to be taken out when that goes. Only packets without pipeline fields (tunnel, connection, recirculation) are
 // kept, so that the packet's words are the whole key.
 
+import Glibc
 import VSwitchCore
 
 /// Handle of a bridge's cache in one worker: copies name the same.
@@ -20,14 +21,14 @@ import VSwitchCore
   private let entries: UnsafeMutablePointer<Entry>
   private let seed: UInt64
 
-  init(seed: UInt64) {
-    let byteCount = ExactMatchCache.entryCount * MemoryLayout<Entry>.stride
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
-    unsafe entries = memory.initializeMemory(as: Entry.self, repeating: Entry(), count: ExactMatchCache.entryCount)
+  init?(seed: UInt64) {
+    // Zero is an entry that no key hits; pages that were never written take no memory.
+    guard let memory = unsafe calloc(ExactMatchCache.entryCount, MemoryLayout<Entry>.stride) else { return nil }
+    unsafe entries = memory.bindMemory(to: Entry.self, capacity: ExactMatchCache.entryCount)
     self.seed = seed
   }
 
-  func deallocate() { unsafe entries.deallocate() }
+  func deallocate() { unsafe free(entries) }
 
   /// Where the key's entry is or would be.
   @inline(__always)

@@ -24,11 +24,11 @@ final class BridgeFlows {
   /// Tables with the rule that a bridge of its own has: everything as NORMAL.
   /// - Parameter now: nanoseconds.
   init(identifier: UInt32, events: EventRing, seed: UInt64, now: UInt64) throws(ConfigError) {
-    guard let megaflows = MegaflowCache(seed: seed) else {
+    guard let megaflows = MegaflowCache(seed: seed), let exactMatch = ExactMatchCache(seed: seed) else {
       throw ConfigError(cause: "no memory for a cache of flows", remedy: "raise the memory limit of the service")
     }
     self.megaflows = megaflows
-    exactMatch = ExactMatchCache(seed: seed)
+    self.exactMatch = exactMatch
     tables = FlowTables(workerCount: 1, seed: seed)
     self.identifier = identifier
     self.events = events

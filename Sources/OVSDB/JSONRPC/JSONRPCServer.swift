@@ -165,18 +165,10 @@ package final class JSONRPCServer: Sendable {
   // MARK: - On the event loop
 
   private func admit(_ channel: any Channel) -> EventLoopFuture<Void> {
-    guard case .unix = endpoint, let provider = channel as? any SocketOptionProvider else {
+    guard case .unix = endpoint else {
       return channel.eventLoop.makeCompletedFuture { try open(channel, isOutbound: false) }
     }
-    let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
-      level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
-    return credentials.flatMapThrowing { [self] peer in
-      guard peer.uid == 0 || peer.uid == geteuid() else {
-        logger.warning("client refused: it runs as another user", metadata: ["uid": "\(peer.uid)"])
-        throw JSONRPCError.connection("client of uid \(peer.uid) refused")
-      }
-      try open(channel, isOutbound: false)
-    }
+    return UnixPeer.check(channel, logger).flatMapThrowing { [self] in try open(channel, isOutbound: false) }
   }
 
   private func open(_ channel: any Channel, isOutbound: Bool) throws {
@@ -251,13 +243,6 @@ package final class JSONRPCServer: Sendable {
       probe?.cancel()
     }
   }
-}
-
-/// Linux's `struct ucred` (unix(7), SO_PEERCRED).
-private struct PeerCredentials: Sendable {
-  var pid: Int32 = 0
-  var uid: UInt32 = 0
-  var gid: UInt32 = 0
 }
 
 /// The one thread that all JSON-RPC connections of the process share.

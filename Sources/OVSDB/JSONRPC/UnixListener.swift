@@ -4,8 +4,11 @@
 // servers that set the umask of a process with threads).
 
 import Glibc
+import Logging
+import NIOCore
+import NIOPosix
 
-struct UnixListener {
+package struct UnixListener {
   let descriptor: CInt
   private let path: String
   private let temporaryPath: String
@@ -82,4 +85,32 @@ struct UnixListener {
       }
     }
   }
+}
+
+extension UnixListener {
+  /// Listens for other protocols than JSON-RPC: the socket is private from birth, and so is who may connect.
+  /// - Parameter open: called on the event loop for each client; its channel does not read by itself.
+  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
+  package static func listen(
+    path: String, group: any EventLoopGroup, logger: Logger, open: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws -> any Channel {
+    let socket = try UnixListener(path: path)
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 128)
+      .childChannelOption(.autoRead, value: false)
+      .childChannelInitializer { channel in
+        UnixPeer.check(channel, logger).flatMapThrowing { try open(channel) }
+      }
+    do {
+      let listener = try await bootstrap.withBoundSocket(socket.descriptor).get()
+      try socket.publish()
+      return listener
+    } catch {
+      socket.discard()
+      throw error is JSONRPCError ? error : JSONRPCError.connection("cannot listen on \(path): \(error)")
+    }
+  }
+
+  /// Removes the file of a socket that is closed.
+  package static func remove(_ path: String) { _ = unsafe unlink(path) }
 }

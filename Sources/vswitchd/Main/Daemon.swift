@@ -32,11 +32,15 @@ struct Daemon: Sendable {
     try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)
     let coverage = Coverage()
+    let controllers = ControllerService(
+      store: opened.store, plane: datapath, runDirectory: options.runDirectory, logger: Logger(label: "openflow"))
     let reconciler = Reconciler(
-      store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage)
+      store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage,
+      onApplied: { await controllers.follow($0) })
     await reconciler.start()
 
     lock.removeStaleSockets()
+    await controllers.open(await reconciler.bridgeNames)
     let ending = EndRequest()
     let commands = ControlCommands(
       plane: datapath, reconciler: reconciler, store: opened.store, location: opened.location, sink: sink, lock: lock,
@@ -56,7 +60,7 @@ struct Daemon: Sendable {
       ])
     ServiceManager.notify("READY=1\nMAINPID=\(lock.processID)", logger: logger)
 
-    var services: [any Service] = [reconciler, HangupService(sink: sink), ending]
+    var services: [any Service] = [reconciler, controllers, HangupService(sink: sink), ending]
     // A real ovsdb-server serves the clients of its database itself.
     if let server = opened.server { services.append(ManagerService(server, options)) }
     var configuration = ServiceGroupConfiguration(

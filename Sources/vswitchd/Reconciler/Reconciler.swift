@@ -19,6 +19,8 @@ actor Reconciler: Service {
   private let logger: Logger
   private let system: SystemInformation
   private let coverage: Coverage
+  /// Told which bridges there are, before the database says that they are.
+  private let onApplied: @Sendable ([String]) async -> Void
   private let blocking = BlockingCalls()
   private var numbering = PortNumbering()
   /// What the datapath was brought to; nil before the first pass.
@@ -53,13 +55,14 @@ actor Reconciler: Service {
 
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
-    coverage: Coverage = Coverage()
+    coverage: Coverage = Coverage(), onApplied: @escaping @Sendable ([String]) async -> Void = { _ in }
   ) {
     self.store = store
     self.plane = plane
     self.logger = logger
     self.system = system
     self.coverage = coverage
+    self.onApplied = onApplied
   }
 
   /// The bridges that the datapath has.
@@ -168,6 +171,7 @@ actor Reconciler: Service {
       coverage.count(.datapathApply)
       states = await blocking { [plane] in plane.apply(desired.config) }
       applied = desired.config
+      await onApplied(desired.config.bridges.map(\.name))
     }
     if access.isReady { await writeBack(desired, database, statistics: statistics) }
     log(desired)

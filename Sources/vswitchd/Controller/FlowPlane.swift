@@ -1,0 +1,24 @@
+// The flow tables as agents of bridges use them, so that these can be tested with ones that are made of memory. Calls block
+// for up to milliseconds: they are made from `BlockingCalls`.
+
+import Datapath
+import VSwitchCore
+
+/// What has flow tables.
+protocol FlowPlane: SwitchPlane {
+  var controllerPackets: AsyncStream<BridgePacket> { get }
+  func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome
+  func expireFlows() -> [(bridge: String, outcome: FlowChangeOutcome)]
+  func rules(bridge: String, _ filter: RuleFilter) -> [RuleDescription]?
+  func aggregate(bridge: String, _ filter: RuleFilter) -> AggregateStatistics?
+  func tableStatistics(bridge: String) -> [TableStatistics]?
+  func groupDescriptions(bridge: String, _ id: UInt32?) -> [GroupDescription]?
+  func groupStatistics(bridge: String, _ id: UInt32?) -> [GroupStatistics]?
+  func meterDescriptions(bridge: String, _ id: UInt32?) -> [MeterDescription]?
+  func meterStatistics(bridge: String, _ id: UInt32?) -> [MeterStatistics]?
+  func sendPacket(bridge: String, inPort: PortNumber, actions: [Action], data: [UInt8]) throws(FlowChangeError)
+  /// Nanoseconds of the clock that rules' times are of.
+  var flowClock: UInt64 { get }
+}
+
+extension Datapath: FlowPlane {}

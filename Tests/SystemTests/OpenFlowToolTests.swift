@@ -7,7 +7,7 @@ import Testing
 struct OpenFlowToolTests {
   private func ofctl(_ daemon: Daemon, _ arguments: [String], version: String = "OpenFlow13") throws -> String {
     let socket = "unix:\(daemon.runDirectory)/br0.mgmt"
-    return try runCommand(
+    return try TestSupport.require(
       ["ovs-ofctl", "-O", version, arguments[0], socket] + arguments.dropFirst())
   }
 
@@ -59,7 +59,7 @@ struct OpenFlowToolTests {
     try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
       #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,udp,actions=group:9"]) }
       let file = "\(daemon.runDirectory)/flows"
-      _ = try runCommand(
+      _ = try TestSupport.require(
         ["sh", "-c", "printf 'priority=9,udp,actions=drop\\npriority=8,udp,actions=group:9\\n' > '\(file)'"])
       #expect(throws: (any Error).self) { try ofctl(daemon, ["--bundle", "add-flows", file], version: "OpenFlow14") }
       #expect(try ofctl(daemon, ["dump-aggregate"]).contains("flow_count=1"))

@@ -71,7 +71,7 @@ actor BridgeAgent {
     }
     switch result {
     case .success(let outcome): await tell(outcome.removed)
-    case .failure(.refused(_, let error)): throw error.errorCode
+    case .failure(.refused(_, let error)): throw ErrorCode(error)
     case .failure(.noBridge): throw .badRequestUnknown
     }
   }
@@ -104,7 +104,7 @@ actor BridgeAgent {
       }
     }
     switch error {
-    case .refused(_, let error): throw error.errorCode
+    case .refused(_, let error): throw ErrorCode(error)
     case .noBridge: throw .badRequestUnknown
     case nil: break
     }

@@ -84,10 +84,11 @@ import Testing
 
   @Test(.enabled(if: hasClient, "needs Debian's openvswitch-switch and openssl"))
   func managersListenAsTheirTargetsSay() async throws {
+    // An address of its own: what another test listens on may get the port once it is free.
     let device = try await Switch()
-    try await device.setManagers(["ptcp:0:127.0.0.1", "punix:mgmt.sock", "bogus:1"])
-    let port = try await device.port("ptcp:0:127.0.0.1")
-    #expect(try await listDatabases(["list-dbs", "tcp:127.0.0.1:\(port)"]).output == "Open_vSwitch\n_Server\n")
+    try await device.setManagers(["ptcp:0:127.0.0.2", "punix:mgmt.sock", "bogus:1"])
+    let port = try await device.port("ptcp:0:127.0.0.2")
+    #expect(try await listDatabases(["list-dbs", "tcp:127.0.0.2:\(port)"]).output == "Open_vSwitch\n_Server\n")
     let path = device.served.directory.path + "/mgmt.sock"
     try await device.wait("punix:mgmt.sock") { $0[Manager.status]["state"] == "IDLE" }
     #expect(try await listDatabases(["list-dbs", "unix:\(path)"]).output == "Open_vSwitch\n_Server\n")
@@ -97,22 +98,22 @@ import Testing
     #expect(bogus[Manager.isConnected] == false && bogus[Manager.status]["state"] == "BACKOFF")
 
     let clients = [
-      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.1", port: port)),
-      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.1", port: port)),
+      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.2", port: port)),
+      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.2", port: port)),
     ]
     for client in clients { #expect(try await client.call("echo", [1]) == [1]) }
-    let busy = try await device.wait("ptcp:0:127.0.0.1") { $0[Manager.status]["n_connections"] == "2" }
+    let busy = try await device.wait("ptcp:0:127.0.0.2") { $0[Manager.status]["n_connections"] == "2" }
     #expect(busy[Manager.isConnected] && busy[Manager.status]["state"] == "ACTIVE")
     for client in clients { await client.close() }
-    try await device.wait("ptcp:0:127.0.0.1") { !$0[Manager.isConnected] }
+    try await device.wait("ptcp:0:127.0.0.2") { !$0[Manager.isConnected] }
 
     // A row that goes takes its listener and its clients along.
-    let last = try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.1", port: port))
+    let last = try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.2", port: port))
     #expect(try await last.call("echo", [1]) == [1])
     try await device.setManagers([])
     for await _ in last.notifications {}
     await #expect(throws: JSONRPCError.self) {
-      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.1", port: port))
+      try await JSONRPCClient.connect(to: .tcp(host: "127.0.0.2", port: port))
     }
     await device.end()
   }

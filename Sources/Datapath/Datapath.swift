@@ -18,6 +18,10 @@ package final class Datapath: Sendable {
   /// From the worker: packets for controllers, rules to be learned.
   let flowEvents: EventRing
   let flowEventPump = Mutex<FlowEventPump?>(nil)
+  let flowExpiry = Mutex<FlowExpiry?>(nil)
+  /// Rules that went because their time was over. One consumer.
+  package let expiredFlows: AsyncStream<ExpiredFlows>
+  let expiredFlowSource: AsyncStream<ExpiredFlows>.Continuation
   /// Packets that rules have sent to controllers; when too many wait, the newest are dropped. One consumer.
   package let controllerPackets: AsyncStream<BridgePacket>
   let controllerPacketSource: AsyncStream<BridgePacket>.Continuation
@@ -27,6 +31,7 @@ package final class Datapath: Sendable {
 
   /// Starts the worker; no ports yet.
   package init(_ options: DatapathOptions) throws(ConfigError) {
+    (expiredFlows, expiredFlowSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
     (controllerPackets, controllerPacketSource) = AsyncStream.makeStream(
       bufferingPolicy: .bufferingOldest(Datapath.controllerPacketLimit))
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
@@ -45,6 +50,7 @@ package final class Datapath: Sendable {
       for await change in changes { self?.linkChanged(change) }
     }
     startFlowEvents()
+    startFlowExpiry()
   }
 
   /// How packets are read and written: "io_uring" or "epoll".
@@ -54,6 +60,7 @@ package final class Datapath: Sendable {
   package func shutdown() {
     links.stop()
     stopFlowEvents()
+    stopFlowExpiry()
     vhostUser.shutdown()
     state.withLock { state in
       worker.stop()

@@ -55,9 +55,18 @@ struct OpenFlowToolTests {
     }
   }
 
+  @Test func aRuleGoesWhenItsTimeIsOver() throws {
+    try ConnectivityTests.withTwoHosts { _, daemon, _, _ throws in
+      _ = try ofctl(daemon, ["add-flow", "hard_timeout=1,priority=9,udp,actions=drop"])
+      #expect(try ofctl(daemon, ["dump-aggregate"]).contains("flow_count=2"))
+      #expect(try eventually { try ofctl(daemon, ["dump-aggregate"]).contains("flow_count=1") })
+    }
+  }
+
   @Test func aRefusedRuleOrBundleLeavesNothing() throws {
     try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
       #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,udp,actions=group:9"]) }
+      #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,ip,actions=ct(table=1)"]) }
       let file = "\(daemon.runDirectory)/flows"
       _ = try TestSupport.require(
         ["sh", "-c", "printf 'priority=9,udp,actions=drop\\npriority=8,udp,actions=group:9\\n' > '\(file)'"])

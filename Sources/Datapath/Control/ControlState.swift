@@ -87,6 +87,7 @@ struct ControlState {
         members.append(port.slot)
         numbered.append((PortNumber(openFlow10: port.portNumber), port.slot))
       }
+      bridge.flows?.noteLivePorts(Set(numbered.map(\.number)))
       var flows: FlowBridge?
       if let owner = bridge.flows, !owner.isNormalOnly {
         let ports = owner.makePorts(numbered)

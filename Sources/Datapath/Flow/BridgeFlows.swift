@@ -15,6 +15,7 @@ final class BridgeFlows {
   private let events: EventRing
   /// Settings by port number (OFPPC_…); ports that are not here have none.
   var portSettings: [PortNumber: PipelinePort] = [:]
+  private var livePorts: Set<PortNumber> = []
   /// Raised when a port comes, goes or changes.
   private var portsVersion: UInt64 = 0
   var fragmentHandling = FragmentHandling.normal
@@ -63,6 +64,13 @@ final class BridgeFlows {
           || actions == Instructions(apply: [.output(.normal, maximumByteCount: 0xffff)]))
     }
     return before != isNormalOnly
+  }
+
+  /// Says which ports there are, for buckets that watch one.
+  func noteLivePorts(_ numbers: Set<PortNumber>) {
+    guard numbers != livePorts else { return }
+    livePorts = numbers
+    tables.setLivePorts(numbers)
   }
 
   /// The ports for the worker.

@@ -46,26 +46,12 @@ extension Datapath {
     return try result.get()
   }
 
-  /// Takes out the rules whose time is over.
-  /// - Returns: by bridge, what went.
-  package func expireFlows() -> [(bridge: String, outcome: FlowChangeOutcome)] {
-    state.withLock { state in
-      let now = monotonicNanoseconds()
-      var outcomes: [(bridge: String, outcome: FlowChangeOutcome)] = []
-      for (name, bridge) in state.bridges {
-        guard let flows = bridge.flows, let due = flows.tables.nextExpiry, due <= now else { continue }
-        var outcome = FlowChangeOutcome()
-        outcome.events = flows.tables.expire(now: now)
-        outcome.removed = settle(flows, &state)
-        outcomes.append((name, outcome))
-      }
-      return outcomes
-    }
-  }
-
   /// After a change: the worker forwards by it, and what it can no longer see is freed.
   func settle(_ flows: BridgeFlows, _ state: inout ControlState) -> [RemovedRule] {
     if flows.noteRules() { publish(&state) }
+    if let due = flows.tables.nextExpiry {
+      flowExpiry.withLock { $0?.arm(at: due, now: monotonicNanoseconds()) }
+    }
     guard flows.tables.needsGracePeriod else { return [] }
     let ticket = flows.tables.beginGracePeriod()
     worker.mailbox.waitForGracePeriod()

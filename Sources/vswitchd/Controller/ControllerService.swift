@@ -77,12 +77,7 @@ actor ControllerService: Service {
           for await packet in plane.controllerPackets { await agents[packet.bridge]?.tell(packet.packet) }
         }
         group.addTask { [self, plane] in
-          let blocking = BlockingCalls()
-          while (try? await Task.sleep(for: .milliseconds(500), tolerance: .milliseconds(100))) != nil {
-            for (bridge, outcome) in await blocking({ plane.expireFlows() }) {
-              await agents[bridge]?.tell(outcome.removed)
-            }
-          }
+          for await expired in plane.expiredFlows { await agents[expired.bridge]?.tell(expired.outcome.removed) }
         }
         await group.waitForAll()
       }

@@ -102,10 +102,23 @@ actor ControllerSession: OpenFlowHandler {
   /// A request that changes tables.
   func change(_ body: MessageBody) throws(ErrorCode) -> TableChange {
     switch body {
-    case .flowMod(let change): return .flow(change)
+    case .flowMod(let change):
+      // The datapath tracks no connections yet: better no rule than one that does half of what it says.
+      if needsConntrack(change.instructions.apply + change.instructions.write) { throw .badActionBadType }
+      return .flow(change)
     case .groupMod(let change): return .group(change)
     case .meterMod(let change): return .meter(change)
     default: throw .bundleFailedMessageUnsupported
+    }
+  }
+
+  private func needsConntrack(_ actions: [Action]) -> Bool {
+    actions.contains { action in
+      switch action {
+      case .conntrack, .conntrackClear: true
+      case .clone(let nested): needsConntrack(nested)
+      default: false
+      }
     }
   }
 

@@ -8,7 +8,7 @@ import VSwitchCore
 protocol FlowPlane: SwitchPlane {
   var controllerPackets: AsyncStream<BridgePacket> { get }
   func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome
-  func expireFlows() -> [(bridge: String, outcome: FlowChangeOutcome)]
+  var expiredFlows: AsyncStream<ExpiredFlows> { get }
   func rules(bridge: String, _ filter: RuleFilter) -> [RuleDescription]?
   func aggregate(bridge: String, _ filter: RuleFilter) -> AggregateStatistics?
   func tableStatistics(bridge: String) -> [TableStatistics]?

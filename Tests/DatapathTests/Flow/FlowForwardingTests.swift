@@ -210,6 +210,20 @@ import VSwitchCore
     #expect(ports(bridge, arp) == ["p2", "p3"])
   }
 
+  @Test func failoverTakesTheFirstPortThatIsThere() throws {
+    let bridge = try makeSwitch()
+    var group = GroupDescription(id: 1, kind: .fastFailover)
+    group.buckets = [9, 3, 4].map { (port: UInt32) in
+      var bucket = GroupDescription.Bucket()
+      bucket.watchPort = PortNumber(port)
+      bucket.actions = [output(port == 9 ? 2 : port)]
+      return bucket
+    }
+    try bridge.changeFlows(
+      bridge: "br0", [clear, .group(GroupMod(.add, group)), rule([(.inPort, 1)], [.group(1)])])
+    #expect(ports(bridge, frame()) == ["p3"])
+  }
+
   @Test func aMeterLimitsTheRate() throws {
     let bridge = try makeSwitch()
     var meter = MeterDescription(id: 1, unit: .packetsPerSecond)

@@ -65,6 +65,9 @@ extension Burst {
     let result = unsafe PacketTranslation.translate(
       bridge, key: key, version: bridge.tables.version, resumptions: UnsafeBufferPointer(start: nil, count: 0),
       actions: code, memory: flows.translation, program: &program, hits: flows.hits)
+    unsafe count(
+      UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)]),
+      byteCount: UInt64(data.count), now: now, bridge)
     if let reason = result.drop {
       drop(index, reason)
       return

@@ -63,7 +63,7 @@ extension Burst {
 
   /// Counts a packet for what it has hit.
   @inline(__always)
-  private func count(_ hits: UnsafeBufferPointer<UInt32>, byteCount: UInt64, now: UInt64, _ bridge: FlowBridge) {
+  func count(_ hits: UnsafeBufferPointer<UInt32>, byteCount: UInt64, now: UInt64, _ bridge: FlowBridge) {
     for position in 0..<hits.count {
       bridge.count(unsafe hits[position], packetCount: 1, byteCount: byteCount, now: now)
     }

@@ -85,6 +85,17 @@ package final class DatapathHarness {
     _ = flows.tables.endGracePeriod(flows.tables.beginGracePeriod())
   }
 
+  /// Runs a controller's actions on a packet and returns everything that leaves.
+  package func sendPacket(bridge: String, actions: [Action], data: [UInt8]) throws -> [Output] {
+    guard let flows = state.bridges[bridge]?.flows, let index = state.bridgeIndex(bridge) else { return [] }
+    let code = try RuleCode(Instructions(apply: actions))
+    defer { code.deallocate() }
+    let ports = flows.makePorts(state.numberedPorts(of: bridge))
+    worker.send(data, from: .controller, code, flows.makeBridge(index: index, ports: ports))
+    withExtendedLifetime(ports) {}
+    return step()
+  }
+
   /// A bridge's rules.
   package func rules(bridge: String) -> [RuleDescription] { state.bridges[bridge]?.flows?.tables.rules() ?? [] }
 

@@ -129,7 +129,7 @@ extension FlowTables {
     let match = description.match
     let mask = masks.use(match.mask)
     let hash = classifiers[Int(description.table)]?.hash(mask: mask, key: match.key)
-    guard let memory = unsafe malloc(FlowTables.byteCount(mask)) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: FlowTables.byteCount(mask))
     ruleByteCount += FlowTables.byteCount(mask)
     let record = unsafe memory.bindMemory(to: RuleRecord.self, capacity: 1)
     unsafe record.initialize(

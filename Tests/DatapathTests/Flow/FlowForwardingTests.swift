@@ -163,6 +163,15 @@ import VSwitchCore
     #expect(bridge.counters(bridge: "br0", port: "p1").forwardedPackets == 1)
   }
 
+  @Test func aControllersPacketGoesThroughTheTablesAndCounts() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(bridge: "br0", [clear, rule([(.etherType, 0x0800)], [output(3)])])
+    let outputs = try bridge.sendPacket(
+      bridge: "br0", actions: [.output(.table, maximumByteCount: 0), output(2)], data: frame())
+    #expect(outputs.map(\.port) == ["p2", "p3"] && outputs.allSatisfy { $0.frame == frame() })
+    #expect(bridge.rules(bridge: "br0").first?.statistics.packetCount == 1)
+  }
+
   @Test func onePortCannotTakeTheControllersFromTheOthers() throws {
     let bridge = try makeSwitch()
     try bridge.changeFlows(bridge: "br0", [clear, rule(priority: 0, [], [.output(.controller, maximumByteCount: 64)])])

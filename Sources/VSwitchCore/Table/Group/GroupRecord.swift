@@ -64,7 +64,7 @@ struct BucketRecord: ~Copyable {
   ///   - slots: likewise.
   init(_ description: GroupDescription, codes: [RuleCode], slot: UInt32, slots: [UInt32], version: UInt64) {
     let byteCount = MemoryLayout<GroupRecord>.stride + codes.count * MemoryLayout<BucketRecord>.stride
-    guard let memory = unsafe malloc(byteCount) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: byteCount)
     unsafe record = memory.bindMemory(to: GroupRecord.self, capacity: 1)
     var fields: UnsafeMutablePointer<FlowMask>?
     var usesPacketHash = false

@@ -60,7 +60,7 @@ struct TreeBit {
 
   /// Rules by falling priority.
   init(_ entries: [TreeEntry]) {
-    guard let memory = unsafe malloc(TreeLeaf.byteCount(entries.count)) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: TreeLeaf.byteCount(entries.count))
     unsafe base = memory.bindMemory(to: UInt64.self, capacity: 1)
     unsafe base.initialize(to: UInt64(entries.count))
     let places = unsafe (memory + 8).bindMemory(to: TreeEntry.self, capacity: entries.count)

@@ -60,7 +60,7 @@ import Glibc
   private mutating func make(_ mask: FlowMask) -> SparseMask {
     let indices = MaskStore.order.filter { mask.words[$0] != 0 }
     let hash = MaskStore.hash(mask)
-    guard let memory = unsafe malloc(MaskStore.byteCount(indices.count)) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: MaskStore.byteCount(indices.count))
     let block = unsafe memory.bindMemory(to: MaskBlock.self, capacity: 1)
     unsafe block.initialize(
       to: MaskBlock(

@@ -40,7 +40,7 @@ struct Place {
   }
   init(_ places: [Place], hasClauses: Bool) {
     let byteCount = MemoryLayout<Header>.stride + places.count * MemoryLayout<Place>.stride
-    guard let memory = unsafe malloc(byteCount) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: byteCount)
     unsafe header = memory.bindMemory(to: Header.self, capacity: 1)
     unsafe header.initialize(to: Header(count: places.count, hasClauses: hasClauses))
     for (i, place) in places.enumerated() { unsafe (self.places + i).initialize(to: place) }

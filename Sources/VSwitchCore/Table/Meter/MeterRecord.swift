@@ -116,7 +116,7 @@ public enum MeterVerdict: Equatable, Sendable {
   init(_ description: MeterDescription, slot: UInt32, slots: [UInt32], version: UInt64) {
     let byteCount =
       MemoryLayout<MeterRecord>.stride + description.bands.count * MemoryLayout<BandRecord>.stride
-    guard let memory = unsafe malloc(byteCount) else { fatalError("out of memory") }
+    let memory = unsafe memoryBlock(byteCount: byteCount)
     unsafe record = memory.bindMemory(to: MeterRecord.self, capacity: 1)
     unsafe record.initialize(
       to: MeterRecord(

@@ -4,6 +4,7 @@
 import Foundation
 import Logging
 import OVSDB
+import TestSupport
 import Testing
 
 enum TestError: Error { case timedOut(String) }
@@ -72,25 +73,10 @@ func program(_ name: String) -> String? {
 
 /// Runs a program to its end.
 func run(_ path: String, _ arguments: [String], timeout: Duration = .seconds(20)) async throws -> ProgramResult {
-  let directory = try TemporaryDirectory()
-  let (output, errors) = (directory.path + "/out", directory.path + "/err")
-  for file in [output, errors] { _ = FileManager.default.createFile(atPath: file, contents: nil) }
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: path)
-  process.arguments = arguments
-  process.standardInput = FileHandle.nullDevice
-  process.standardOutput = FileHandle(forWritingAtPath: output)
-  process.standardError = FileHandle(forWritingAtPath: errors)
-  let (ended, continuation) = AsyncStream<Void>.makeStream()
-  process.terminationHandler = { _ in continuation.finish() }
-  try process.run()
-  let identifier = process.processIdentifier
-  let timer = Task {
-    try await Task.sleep(for: timeout)
-    kill(identifier, SIGKILL)
-  }
-  for await _ in ended {}
-  timer.cancel()
-  func text(_ file: String) -> String { (try? String(contentsOfFile: file, encoding: .utf8)) ?? "" }
-  return ProgramResult(status: process.terminationStatus, output: text(output), errors: text(errors))
+  let command = try BackgroundCommand([path] + arguments)
+  let clock = ContinuousClock()
+  let end = clock.now + timeout
+  while command.isRunning, clock.now < end { try await Task.sleep(for: .milliseconds(2)) }
+  command.kill9()
+  return ProgramResult(status: command.exitCode() ?? -1, output: command.output, errors: command.errorOutput)
 }

@@ -1,6 +1,8 @@
 // Open vSwitch's own ovsdb-server on a database of its own, for tests that hold ours against it.
 
 import Foundation
+import Synchronization
+import TestSupport
 import Testing
 
 @testable import OVSDB
@@ -11,7 +13,7 @@ final class ReferenceServer: Sendable {
   static let schemaPath = "/usr/share/openvswitch/vswitch.ovsschema"
 
   let directory: TemporaryDirectory
-  private let process: Process
+  private let process: Mutex<BackgroundCommand>
   var endpoint: Endpoint { .unix(path: directory.path + "/s") }
 
   init() async throws {
@@ -19,16 +21,11 @@ final class ReferenceServer: Sendable {
     let created = try await run(
       try #require(program("ovsdb-tool")), ["create", directory.path + "/db", Self.schemaPath])
     #expect(created.status == 0)
-    process = Process()
-    process.executableURL = URL(fileURLWithPath: try #require(program("ovsdb-server")))
-    process.arguments = [
-      directory.path + "/db", "--remote=punix:\(directory.path)/s", "--unixctl=\(directory.path)/ctl",
-      "--log-file=\(directory.path)/log",
-    ]
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
+    process = Mutex(
+      try BackgroundCommand([
+        "ovsdb-server", directory.path + "/db", "--remote=punix:\(directory.path)/s", "--unixctl=\(directory.path)/ctl",
+        "--log-file=\(directory.path)/log",
+      ]))
     while !FileManager.default.fileExists(atPath: directory.path + "/s") {
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -38,7 +35,4 @@ final class ReferenceServer: Sendable {
   var log: String {
     String((try? String(contentsOfFile: directory.path + "/log", encoding: .utf8))?.suffix(2000) ?? "")
   }
-
-  // A terminated one would take its time; and one that inherits a blocked SIGTERM would never go.
-  deinit { kill(process.processIdentifier, SIGKILL) }
 }

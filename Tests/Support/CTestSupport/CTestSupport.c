@@ -9,6 +9,10 @@
 
 int ctest_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
 
+int ctest_close_from_3(posix_spawn_file_actions_t *actions) {
+  return posix_spawn_file_actions_addclosefrom_np(actions, 3);
+}
+
 int ctest_enter_network_namespace(int descriptor) { return setns(descriptor, CLONE_NEWNET); }
 
 int ctest_event(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }

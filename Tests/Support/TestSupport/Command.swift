@@ -71,6 +71,8 @@ package final class BackgroundCommand {
     unsafe posix_spawn_file_actions_adddup2(&actions, inputFile, 0)
     unsafe posix_spawn_file_actions_adddup2(&actions, outputFile, 1)
     unsafe posix_spawn_file_actions_adddup2(&actions, errorFile, 2)
+    // A listening socket of another test must not live on in this program.
+    _ = unsafe ctest_close_from_3(&actions)
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }

@@ -1,10 +1,14 @@
 // What the tests' support needs of Linux and Swift's Glibc module does not show. Every name is prefixed `ctest_`.
 #ifndef CTESTSUPPORT_H
 #define CTESTSUPPORT_H
+#include <spawn.h>
 #include <stdint.h>
 
 /// An empty file in memory, closed on exec. Returns a descriptor or -1 (errno).
 int ctest_memory_file(const char *name);
+
+/// Has a program start with its standard streams alone. Returns 0 or an errno.
+int ctest_close_from_3(posix_spawn_file_actions_t *actions);
 
 /// Moves the calling thread into a network namespace. Returns 0 or -1 (errno).
 int ctest_enter_network_namespace(int descriptor);

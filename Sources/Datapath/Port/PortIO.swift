@@ -17,20 +17,20 @@ class PortIO {
   /// What may be sent as it is.
   let capabilities: OffloadCapabilities
 
-  // MARK: the worker's notes
+  // MARK: the worker's notes (its thread alone; see Worker)
 
   /// The worker asks for packets each round; otherwise it waits for the descriptor.
-  final var isHot = false
+  @safe @exclusivity(unchecked) final var isHot = false
   /// The engine has been asked to tell when packets come.
-  final var isArmed = false
+  @safe @exclusivity(unchecked) final var isArmed = false
   /// The engine has been asked to tell when packets can be sent.
-  final var isWaitingToSend = false
+  @safe @exclusivity(unchecked) final var isWaitingToSend = false
   /// Nothing will come any more (a file was read to its end).
-  final var isAtEnd = false
+  @safe @exclusivity(unchecked) final var isAtEnd = false
   /// Rounds in a row without a packet.
-  final var emptyRounds = 0
+  @safe @exclusivity(unchecked) final var emptyRounds = 0
   /// Packets to ask for in a round: follows what came.
-  final var readTarget = PortIO.fewPackets
+  @safe @exclusivity(unchecked) final var readTarget = PortIO.fewPackets
 
   init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
     self.slot = slot

@@ -44,10 +44,10 @@ extension Burst {
   }
 
   /// A packet that no decision is kept for: by the flow tables, or as a learning bridge if there are none.
-  @inline(never)
+  @inline(__always)
   private func process(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
-    if Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
+    if Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].hasFlows,
       let flows = unsafe forwarding.bridges[Int(forwarding.ports[Int(slot)].bridge)].flows
     {
       // Tables may look at, and change, headers behind the first bytes.
@@ -129,8 +129,7 @@ extension Burst {
     let newTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
     if unsafe exitPort.pointee.patchPeer == Forwarding.noPeer {
       // Flow tables are asked for every packet.
-      let isNormalOnly = unsafe forwarding.bridges[Int(port.pointee.bridge)].flows == nil
-      if pool[index].byteCount >= Burst.decisionByteCount, isNormalOnly {
+      if pool[index].byteCount >= Burst.decisionByteCount, unsafe !port.pointee.hasFlows {
         unsafe decisions.remember(
           DecisionCache.Header(pool.frame(index)), inPort: pool[index].inPort, exit: exit, oldTag: tag, newTag: newTag)
       }
@@ -152,12 +151,14 @@ extension Burst {
     var copyTag: UInt32 = 0
     var lastCopy = Packet.none
     var wasProtected = false
+    let members = unsafe forwarding.members + bridge.pointee.firstMember
+    let isProtected = unsafe port.pointee.isProtected
     for member in 0..<(unsafe bridge.pointee.memberCount) {
-      let exit = unsafe forwarding.members[bridge.pointee.firstMember &+ member]
+      let exit = unsafe members[member]
       let exitPort = unsafe forwarding.ports + Int(exit)
       guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival) else { continue }
       if onlyReserved, unsafe !exitPort.pointee.forwardsReservedMulticast { continue }
-      if unsafe port.pointee.isProtected && exitPort.pointee.isProtected {
+      if unsafe isProtected && exitPort.pointee.isProtected {
         wasProtected = true
         continue
       }

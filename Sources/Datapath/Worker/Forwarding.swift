@@ -15,6 +15,8 @@ struct ForwardingPort {
   var patchPeer: UInt16 = Forwarding.noPeer
   var isProtected = false
   var forwardsReservedMulticast = false
+  /// Its bridge has flow tables; set by `ForwardingTables`. (A look at the bridge's own field would copy all of it.)
+  var hasFlows = false
   var vlan: VLANPolicy
 }
 
@@ -64,7 +66,12 @@ struct ForwardingBridge {
   ) {
     self.flowPorts = flowPorts
     let portMemory = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: max(ports.count, 1))
-    for (slot, port) in ports.enumerated() { unsafe (portMemory + slot).initialize(to: port) }
+    for (slot, port) in ports.enumerated() {
+      var port = port
+      let index = Int(port.bridge)
+      port.hasFlows = index < bridges.count && bridges[index].bridge.flows != nil
+      unsafe (portMemory + slot).initialize(to: port)
+    }
     let bridgeMemory = UnsafeMutablePointer<ForwardingBridge>.allocate(capacity: max(bridges.count, 1))
     let memberCount = bridges.reduce(0) { $0 + $1.members.count }
     let memberMemory = UnsafeMutablePointer<UInt16>.allocate(capacity: max(memberCount, 1))

@@ -7,12 +7,12 @@ import VSwitchCore
   /// Frames to give, each once, with their metadata.
   var incoming: [(frame: [UInt8], offload: OffloadMetadata)] = []
   /// Frames to give again and again, in turn (benchmarks); not used while empty.
-  private var replay: UnsafeMutableRawBufferPointer
-  private var replayLength = 0
-  private var replayCount = 0
-  private var replayNext = 0
-  private var replayOffload = OffloadMetadata()
-  private var replayBurstCount = 0
+  @exclusivity(unchecked) private var replay: UnsafeMutableRawBufferPointer
+  @safe @exclusivity(unchecked) private var replayLength = 0
+  @safe @exclusivity(unchecked) private var replayCount = 0
+  @safe @exclusivity(unchecked) private var replayNext = 0
+  @safe @exclusivity(unchecked) private var replayOffload = OffloadMetadata()
+  @safe @exclusivity(unchecked) private var replayBurstCount = 0
   /// Whether sent frames are kept in `outgoing`.
   var keepsFrames = true
   var outgoing: [(frame: [UInt8], offload: OffloadMetadata)] = []

@@ -21,7 +21,7 @@ RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 
-.PHONY: all build configuration-page packages test guest-test sanitize system-test-release demo perf peers fuzz lint install uninstall clean
+.PHONY: all build configuration-page packages test sanitize system-test-release demo perf peers fuzz lint install uninstall clean
 
 all: build
 
@@ -41,11 +41,6 @@ packages:
 test:
 	$(SWIFT) build --build-tests -j $(JOBS)
 	SWIFT=$(SWIFT) ./scripts/test.sh $(TEST_FLAGS)
-
-# Guests in QEMU and DPDK's virtio-user on vhost-user ports: some minutes (root).
-guest-test:
-	$(SWIFT) build --build-tests -j $(JOBS)
-	$(SWIFT) test --skip-build --filter GuestTests
 
 # The packet path's tests under AddressSanitizer.
 sanitize:

@@ -43,9 +43,12 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "OpenFlow", dependencies: nio + ["VSwitchCore"], swiftSettings: strict),
     .target(
+      name: "Transport", dependencies: nio + [logging, .product(name: "NIOSSL", package: "swift-nio-ssl")],
+      swiftSettings: strict),
+    .target(
       name: "OVSDB",
       dependencies: nio + [
-        logging, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        "Transport", logging, .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HashTreeCollections", package: "swift-collections"),
       ],
@@ -53,13 +56,13 @@ let package = Package(
     .executableTarget(
       name: "vswitchd",
       dependencies: nio + [
-        "COFlow", "VSwitchCore", "Datapath", "OpenFlow", "OVSDB", argumentParser, logging,
+        "COFlow", "VSwitchCore", "Datapath", "OpenFlow", "OVSDB", "Transport", argumentParser, logging,
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
-    .executableTarget(name: "vsctl", dependencies: ["OVSDB", argumentParser], swiftSettings: strict),
+    .executableTarget(name: "vsctl", dependencies: ["OVSDB", "Transport", argumentParser], swiftSettings: strict),
 
     .target(
       name: "CTestSupport", path: "Tests/Support/CTestSupport",
@@ -78,7 +81,8 @@ let package = Package(
     .testTarget(
       name: "OpenFlowTests", dependencies: ["OpenFlow", "VSwitchCore", "TestSupport"], exclude: ["Recordings"],
       swiftSettings: strict),
-    .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "OVSDBTests", dependencies: ["OVSDB", "Transport", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "vswitchdTests", dependencies: ["vswitchd", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "vsctlTests", dependencies: ["vsctl", "OVSDB", "TestSupport"], swiftSettings: strict),

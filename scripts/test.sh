@@ -19,8 +19,8 @@ run() {
 }
 
 status=0
-for group in 'VSwitchCoreTests|OpenFlowTests' DatapathTests DifferentialTests OVSDBTests vsctlTests vswitchdTests SystemTests \
-  GuestTests; do
+for group in 'VSwitchCoreTests|OpenFlowTests' DatapathTests DifferentialTests 'TransportTests|OVSDBTests' vsctlTests \
+  vswitchdTests SystemTests GuestTests; do
   printf '\n-- %s\n' "$group"
   run "$group" && continue
   if [ "${VSWITCH_TEST_AGAIN:-}" = 1 ]; then

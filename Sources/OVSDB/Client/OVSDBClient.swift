@@ -2,6 +2,8 @@
 // An actor; updates are applied in the order in which the server sent them, and a transaction's own updates are in
 // the replica when `transact` returns.
 
+import Transport
+
 /// A connection to an OVSDB server, with a local replica of what it monitors.
 package actor OVSDBClient {
   package let database: String

@@ -10,6 +10,7 @@
 // stays as it was shown last, and a transaction is refused.
 
 import Logging
+import Transport
 
 /// The process's view of a database that another process serves.
 package actor RemoteDatabase {

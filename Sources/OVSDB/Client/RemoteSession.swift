@@ -1,6 +1,8 @@
 // One connection of a `RemoteDatabase` to one server: what has been learnt about it, and the questions that it is asked
 // at the beginning. A value, owned by the actor.
 
+import Transport
+
 /// A session's state.
 struct RemoteSession {
   let number: Int

@@ -7,6 +7,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import Synchronization
+import Transport
 
 /// A connection to a JSON-RPC server. Answers `echo` by itself.
 package final class JSONRPCClient: Sendable {
@@ -29,7 +30,7 @@ package final class JSONRPCClient: Sendable {
   /// - Parameters:
   ///   - tls: our key and certificate and whom to trust, for an `ssl` endpoint.
   ///   - onNotification: handles notifications in order; the connection is read no further until it returns.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
+  /// - Throws: `JSONRPCError.connection`, or `TransportError` for TLS files; cause and remedy in one line.
   package static func connect(
     to endpoint: Endpoint, tls: TLSFiles? = nil, limits: JSONLimits = .trusted,
     onNotification: (@Sendable (JSONRPCRequest) async -> Void)? = nil
@@ -59,7 +60,7 @@ package final class JSONRPCClient: Sendable {
       }
       throw JSONRPCError.connection("no channel")
     } catch {
-      throw JSONRPCError.connection("\(endpoint): database connection failed (\(Self.reason(error)))")
+      throw JSONRPCError.connection("\(endpoint): database connection failed (\(TransportError.reason(error)))")
     }
   }
 
@@ -172,13 +173,6 @@ package final class JSONRPCClient: Sendable {
         finish(id, with: .success(message["result"] ?? .null))
       }
     }
-  }
-
-  private static func reason(_ error: any Error) -> String {
-    // A host may have several addresses: the first one's reason stands for all.
-    let error = (error as? NIOConnectionError)?.connectionErrors.first?.error ?? error
-    guard let error = error as? IOError else { return "\(error)" }
-    return unsafe String(cString: strerror(error.errnoCode))
   }
 }
 

@@ -7,6 +7,7 @@
 
 import NIOCore
 import Synchronization
+import Transport
 
 /// A piece of what a peer sent.
 struct JSONRPCBatch: Sendable {
@@ -94,7 +95,7 @@ final class JSONRPCConnection: Sendable {
     if !batch.messages.isEmpty { state.withLock { $0.hasSpoken = true } }
     continuation.yield(batch)
   }
-  fileprivate func failed(_ error: any Error) { state.withLock { $0.failure = JSONRPCError.reason(error) } }
+  fileprivate func failed(_ error: any Error) { state.withLock { $0.failure = TransportError.reason(error) } }
   fileprivate func heard() { state.withLock { $0.lastHeard = .now() } }
   fileprivate func ended() { continuation.finish() }
 }

@@ -5,12 +5,11 @@
 // then of the one idle longest; so sockets that do nothing can't keep others out. Clients that wait for updates
 // (`isPinned`) are kept, and when all are such, the new one is refused.
 
-import Glibc
 import Logging
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Synchronization
+import Transport
 
 /// A JSON-RPC server on one unix socket or TCP port, or of one peer that it connected to.
 package final class JSONRPCServer: Sendable {
@@ -41,7 +40,7 @@ package final class JSONRPCServer: Sendable {
   /// - Parameters:
   ///   - tls: for an `ssl` endpoint.
   ///   - onDisconnect: called once for each session when it has ended.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
+  /// - Throws: `TransportError`, cause and remedy in one line.
   package static func listen(
     on endpoint: Endpoint, tls: ServerTLS? = nil, limits: JSONRPCLimits = JSONRPCLimits(), logger: Logger,
     onConnect: @escaping @Sendable () -> Void = {},
@@ -53,7 +52,7 @@ package final class JSONRPCServer: Sendable {
   }
 
   /// Connects to a peer and serves it as if it had connected to us, until `close` or its end.
-  /// - Throws: `JSONRPCError.connection`, cause in one line.
+  /// - Throws: `TransportError`, cause in one line.
   package static func dial(
     _ endpoint: Endpoint, tls: ServerTLS? = nil, limits: JSONRPCLimits, logger: Logger,
     onDisconnect: @escaping @Sendable (JSONRPCSession) async -> Void = { _ in }, handler: @escaping Handler
@@ -79,59 +78,14 @@ package final class JSONRPCServer: Sendable {
   }
 
   private func start() async throws {
-    // What is wrong with the files is said now, not to the first client.
-    if endpoint.isTLS { _ = try tlsContext() }
-    let bootstrap = ServerBootstrap(group: JSONRPCEventLoop.shared)
-      .serverChannelOption(.backlog, value: 1024)
-      .childChannelOption(.autoRead, value: false)
-      .childChannelInitializer { [self] channel in admit(channel) }
-    let listener: any Channel
-    switch endpoint {
-    case .unix(let path):
-      let socket = try UnixListener(path: path)
-      do {
-        listener = try await bootstrap.withBoundSocket(socket.descriptor).get()
-        try socket.publish()
-      } catch {
-        socket.discard()
-        throw error is JSONRPCError ? error : JSONRPCError.connection("cannot listen on \(path): \(error)")
-      }
-    case .tcp(let host, let port), .ssl(let host, let port):
-      do {
-        listener = try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-          .bind(host: host, port: port).get()
-      } catch {
-        throw JSONRPCError.connection(
-          "cannot listen on \(endpoint): \(JSONRPCError.reason(error)): choose a free port of this host")
-      }
-    }
+    let listener = try await opener.listen(backlog: 1024)
     state.withLock { $0.listener = listener }
   }
 
-  private func connect() async throws {
-    if endpoint.isTLS { _ = try tlsContext() }
-    let bootstrap = ClientBootstrap(group: JSONRPCEventLoop.shared)
-      .channelOption(.autoRead, value: false)
-      .connectTimeout(.seconds(10))
-      .channelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture { try open(channel, isOutbound: true) }
-      }
-    do {
-      switch endpoint {
-      case .unix(let path): _ = try await bootstrap.connect(unixDomainSocketPath: path).get()
-      case .tcp(let host, let port), .ssl(let host, let port):
-        _ = try await bootstrap.connect(host: host, port: port).get()
-      }
-    } catch {
-      throw JSONRPCError.connection(JSONRPCError.reason(error))
-    }
-  }
+  private func connect() async throws { _ = try await opener.connect() }
 
-  private func tlsContext() throws(JSONRPCError) -> NIOSSLContext {
-    guard let tls else {
-      throw .connection("\(endpoint) needs TLS keys: give them with set-ssl PRIVATE-KEY CERTIFICATE CA-CERT")
-    }
-    return try tls.context()
+  private var opener: SocketOpener {
+    SocketOpener(endpoint, tls: tls, group: JSONRPCEventLoop.shared, logger: logger) { [self] in try open($0) }
   }
 
   /// Returns when the peer that was dialled has gone.
@@ -156,7 +110,7 @@ package final class JSONRPCServer: Sendable {
       state.isClosed = true
       return (state.listener, Array(state.sessions.values))
     }
-    if case .unix(let path) = endpoint, listener != nil { _ = unsafe unlink(path) }
+    if listener != nil { opener.removeFile() }
     try? await listener?.close().get()
     for session in sessions { session.close() }
     for session in sessions { try? await session.connection.channel.closeFuture.get() }
@@ -164,23 +118,7 @@ package final class JSONRPCServer: Sendable {
 
   // MARK: - On the event loop
 
-  private func admit(_ channel: any Channel) -> EventLoopFuture<Void> {
-    guard case .unix = endpoint else {
-      return channel.eventLoop.makeCompletedFuture { try open(channel, isOutbound: false) }
-    }
-    return UnixPeer.check(channel, logger).flatMapThrowing { [self] in try open(channel, isOutbound: false) }
-  }
-
-  private func open(_ channel: any Channel, isOutbound: Bool) throws {
-    if endpoint.isTLS {
-      let context = try tlsContext()
-      // Names are not checked: certificates of Open vSwitch name switches and not hosts (ovs-pki(8)).
-      if isOutbound {
-        try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
-      } else {
-        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
-      }
-    }
+  private func open(_ channel: any Channel) throws {
     let connection = JSONRPCConnection(
       channel: channel, pendingOutputByteLimit: limits.pendingOutputByteLimit)
     let number = Self.lastNumber.wrappingAdd(1, ordering: .relaxed).newValue

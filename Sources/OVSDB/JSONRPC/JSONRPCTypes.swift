@@ -1,9 +1,5 @@
 // JSON-RPC 1.0 as OVSDB and Open vSwitch's control sockets speak it (RFC 7047 §4): values shared by both ends.
 
-import Glibc
-import NIOCore
-import NIOPosix
-
 /// A request or notification from a peer.
 package struct JSONRPCRequest: Sendable {
   package let method: String
@@ -27,16 +23,6 @@ package enum JSONRPCError: Error, Sendable, CustomStringConvertible {
   case remote(JSONValue)
   /// No connection could be made, or it ended; cause and remedy in one line.
   case connection(String)
-
-  /// A failure of a socket in words.
-  static func reason(_ error: any Error) -> String {
-    switch error {
-    case let error as IOError: unsafe String(cString: strerror(error.errnoCode))
-    case let error as JSONRPCError: error.description
-    case let error as NIOConnectionError: error.connectionErrors.first.map { reason($0.error) } ?? "no address"
-    default: "\(error)"
-    }
-  }
 
   package var description: String {
     switch self {

@@ -3,6 +3,7 @@
 // after a change. An actor; each remote runs in a task of its own.
 
 import Logging
+import Transport
 
 /// Where clients of the database may name files.
 package struct RemotePlaces: Sendable {

@@ -4,6 +4,7 @@
 
 import Logging
 import Synchronization
+import Transport
 
 /// A listener or an outgoing connection of the database.
 final class Remote: Sendable {
@@ -80,10 +81,10 @@ final class Remote: Sendable {
 
   private func run() async {
     let target: RemoteTarget
-    do throws(JSONRPCError) {
+    do throws(TransportError) {
       target = try RemoteTarget(plan.target, sockets: places.sockets)
       if plan.wantsBootstrap && target.endpoint.isTLS {
-        throw .connection(
+        throw TransportError(
           "bootstrap_ca_cert would trust whoever comes first: put the CA certificate in its file and clear it")
       }
     } catch {
@@ -153,7 +154,7 @@ final class Remote: Sendable {
   }
 
   private func fail(_ error: any Error) {
-    let text = JSONRPCError.reason(error)
+    let text = TransportError.reason(error)
     let isNew = state.withLock { $0.failure != text }
     if isNew { logger.warning("a manager does not work", metadata: ["target": "\(plan.target)", "reason": "\(text)"]) }
     change { state in

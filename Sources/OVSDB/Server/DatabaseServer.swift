@@ -4,6 +4,7 @@
 // requests, transactions, monitors, locks.
 
 import Logging
+import Transport
 
 /// What became of a transaction.
 package struct TransactionReply: Sendable {
@@ -74,7 +75,7 @@ package actor DatabaseServer {
 
   /// Listens for clients; may be called for several endpoints.
   /// - Returns: the port in use, for TCP.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
+  /// - Throws: `TransportError`, cause and remedy in one line.
   @discardableResult
   package func listen(on endpoint: Endpoint, limits: JSONRPCLimits? = nil) async throws -> Int? {
     try await open(endpoint, tls: nil, limits: limits ?? Self.defaultLimits).port

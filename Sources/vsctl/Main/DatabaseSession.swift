@@ -2,6 +2,7 @@
 // the switch, report. Another client's change in between starts the chain anew on the new state.
 
 import OVSDB
+import Transport
 
 struct DatabaseSession {
   var program: Program

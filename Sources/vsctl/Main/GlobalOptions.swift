@@ -4,6 +4,7 @@
 import ArgumentParser
 import Glibc
 import OVSDB
+import Transport
 
 /// How `list` and `find` lay out what they found.
 enum TableLayout: String, ExpressibleByArgument, CaseIterable {

@@ -2,6 +2,7 @@
 
 import Glibc
 import OVSDB
+import Transport
 
 enum Reachability {
   /// Looks at a unix socket's path before connecting, for the reasons that connect(2) does not tell apart.

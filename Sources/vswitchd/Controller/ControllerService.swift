@@ -2,12 +2,14 @@
 // to whoever is connected. An actor; connections run in tasks of their own.
 
 import Datapath
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
 import OVSDB
 import OpenFlow
 import ServiceLifecycle
+import Transport
 import VSwitchCore
 
 /// Serves OpenFlow for every bridge.
@@ -41,7 +43,7 @@ actor ControllerService: Service {
     for name in agents.keys where !bridges.contains(name) {
       agents[name] = nil
       if let listener = listeners.removeValue(forKey: name) { try? await listener.close().get() }
-      UnixListener.remove(path(name))
+      _ = unsafe unlink(path(name))
     }
     for name in bridges where agents[name] == nil {
       let agent = BridgeAgent(name: name, plane: plane, datapathID: { [store] in await Self.datapathID($0, store) })
@@ -63,11 +65,11 @@ actor ControllerService: Service {
   private func path(_ bridge: String) -> String { "\(runDirectory)/\(bridge).mgmt" }
 
   private func listen(_ agent: BridgeAgent) async throws -> any Channel {
-    try await UnixListener.listen(path: path(agent.name), group: eventLoops, logger: logger) { channel in
+    try await SocketOpener(.unix(path: path(agent.name)), tls: nil, group: eventLoops, logger: logger) { channel in
       let connection = OpenFlowConnection(channel)
       try connection.install()
       Task { await agent.serve(connection, .all) }
-    }
+    }.listen()
   }
 
   func run() async {

@@ -3,6 +3,7 @@
 import Glibc
 import Logging
 import OVSDB
+import Transport
 import VSwitchCore
 
 /// The daemon's options.

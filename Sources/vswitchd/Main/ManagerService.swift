@@ -5,6 +5,7 @@
 import Logging
 import OVSDB
 import ServiceLifecycle
+import Transport
 
 /// Serves the embedded database where its table Manager says.
 struct ManagerService: Service {

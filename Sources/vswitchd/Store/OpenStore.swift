@@ -2,6 +2,7 @@
 
 import Logging
 import OVSDB
+import Transport
 import VSwitchCore
 
 /// An open store and what belongs to its kind.
@@ -51,7 +52,7 @@ struct OpenStore: Sendable {
   private static func remote(_ options: DaemonOptions) throws(ConfigError) -> RemoteDatabase {
     if options.databases.contains(where: \.isTLS), let files = options.tls {
       // What is wrong with the files is told now, not when the first server answers.
-      do throws(JSONRPCError) {
+      do throws(TransportError) {
         _ = try files.clientContext()
       } catch {
         throw ConfigError(cause: "\(error)", remedy: "see --private-key, --certificate and --ca-cert")
@@ -78,7 +79,6 @@ struct OpenStore: Sendable {
     case let error as ConfigError: error
     case let error as StoreError: ConfigError(cause: error.cause, remedy: error.remedy)
     case let error as OVSDBError: ConfigError(cause: "the store could not be used (\(error))", remedy: remedy)
-    case let error as JSONRPCError: ConfigError(cause: "\(error)", remedy: remedy)
     default: ConfigError(cause: "\(error)", remedy: remedy)
     }
   }

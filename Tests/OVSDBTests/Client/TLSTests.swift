@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+import Transport
 
 @testable import OVSDB
 
@@ -91,7 +92,7 @@ struct TLSTests {
   @Test func filesThatAreMissingAreNamed() {
     var files = files("client", trusting: "ca")
     files.privateKey = path("nosuch.key")
-    let error = #expect(throws: JSONRPCError.self) { _ = try files.clientContext() }
+    let error = #expect(throws: TransportError.self) { _ = try files.clientContext() }
     #expect(error?.description.contains("nosuch.key") == true)
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Transport
 
 @testable import OVSDB
 
@@ -244,7 +245,7 @@ func blocking<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async 
   @Test func livingServerIsNotReplacedButAStaleSocketIs() async throws {
     let served = try await ServedDatabase()
     let other = try await DatabaseServer(store: MemoryStore(), logger: quiet)
-    await #expect(throws: JSONRPCError.self) { try await other.listen(on: served.endpoint) }
+    await #expect(throws: TransportError.self) { try await other.listen(on: served.endpoint) }
     #expect(RawSocket(served.path) != nil)
     let stale = served.directory.path + "/stale.sock"
     let listener = try UnixListener(path: stale)
@@ -254,7 +255,7 @@ func blocking<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async 
     #expect(RawSocket(stale) != nil)
     let file = served.directory.path + "/file"
     #expect(FileManager.default.createFile(atPath: file, contents: Data("x".utf8)))
-    await #expect(throws: JSONRPCError.self) { try await other.listen(on: .unix(path: file)) }
+    await #expect(throws: TransportError.self) { try await other.listen(on: .unix(path: file)) }
     #expect(FileManager.default.contents(atPath: file) == Data("x".utf8))
     await other.close()
     await served.server.close()

@@ -1,6 +1,7 @@
 // Keys and certificates for tests of TLS, made by openssl: an authority and what it has signed.
 
 import Foundation
+import TestSupport
 import Testing
 
 /// A directory of PEM files that goes with the test.

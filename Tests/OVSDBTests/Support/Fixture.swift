@@ -6,18 +6,9 @@ import Logging
 import OVSDB
 import TestSupport
 import Testing
+import Transport
 
 enum TestError: Error { case timedOut(String) }
-
-/// A directory that goes with the test.
-final class TemporaryDirectory: Sendable {
-  let path: String
-  init() throws {
-    path = NSTemporaryDirectory() + "ovsdb-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 

@@ -1,5 +1,6 @@
 import Logging
 import OVSDB
+import TestSupport
 import Testing
 import VSwitchCore
 

@@ -1,5 +1,6 @@
 import OVSDB
 import Testing
+import Transport
 import VSwitchCore
 
 @testable import vswitchd

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import OVSDB
+import TestSupport
 import Testing
 
 @testable import vswitchd

@@ -6,14 +6,19 @@ package enum Endpoint: Sendable, Equatable, CustomStringConvertible {
   case tcp(host: String, port: Int)
   case ssl(host: String, port: Int)
 
-  /// Parses `unix:PATH`, `tcp:HOST:PORT` or `tcp:HOST` (port 6640), and `ssl` like `tcp`; an IPv6 host stands in brackets.
-  /// Nil for anything else.
-  package init?(_ text: String) {
+  /// OVSDB's (RFC 7047 §8).
+  package static let databasePort = 6640
+  /// OpenFlow's (OpenFlow 1.5 §6.3.2).
+  package static let openFlowPort = 6653
+
+  /// Parses `unix:PATH`, `tcp:HOST:PORT` or `tcp:HOST`, and `ssl` like `tcp`; an IPv6 host stands in brackets. Nil for
+  /// anything else.
+  package init?(_ text: String, defaultPort: Int = databasePort) {
     if text.hasPrefix("unix:"), text.utf8.count > 5 {
       self = .unix(path: String(text.dropFirst(5)))
     } else if text.hasPrefix("tcp:") || text.hasPrefix("ssl:") {
       var host = String(text.dropFirst(4))
-      var port = 6640
+      var port = defaultPort
       if host.hasPrefix("["), let close = host.firstIndex(of: "]") {
         let rest = host[host.index(after: close)...]
         if rest.hasPrefix(":") {

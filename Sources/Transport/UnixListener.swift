@@ -4,18 +4,15 @@
 // servers that set the umask of a process with threads).
 
 import Glibc
-import Logging
-import NIOCore
-import NIOPosix
 
 package struct UnixListener {
-  let descriptor: CInt
+  package let descriptor: CInt
   private let path: String
   private let temporaryPath: String
 
   /// Binds.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  init(path: String) throws(JSONRPCError) {
+  /// - Throws: `TransportError`, cause and remedy in one line.
+  package init(path: String) throws(TransportError) {
     self.path = path
     temporaryPath = "\(path).\(getpid()).new"
     try Self.checkStale(path)
@@ -33,29 +30,29 @@ package struct UnixListener {
   }
 
   /// Gives the socket its name, once it listens.
-  func publish() throws(JSONRPCError) {
+  package func publish() throws(TransportError) {
     guard unsafe rename(temporaryPath, path) == 0 else { throw Self.failure(path) }
   }
 
   /// Removes the temporary file after a failure.
-  func discard() { _ = unsafe unlink(temporaryPath) }
+  package func discard() { _ = unsafe unlink(temporaryPath) }
 
   /// Refuses to take the place of a living server or of a file that is no socket.
-  private static func checkStale(_ path: String) throws(JSONRPCError) {
+  private static func checkStale(_ path: String) throws(TransportError) {
     var status = stat()
     guard unsafe lstat(path, &status) == 0 else { return }
     guard status.st_mode & S_IFMT == S_IFSOCK else {
-      throw .connection("cannot listen on \(path): it exists and is no socket: remove it or choose another run dir")
+      throw TransportError("cannot listen on \(path): it exists and is no socket: remove it or choose another run dir")
     }
     let probe = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
     guard probe >= 0 else { throw failure(path) }
     defer { Glibc.close(probe) }
     if unsafe try withAddress(path, { unsafe connect(probe, $0, $1) }) == 0 {
-      throw .connection("cannot listen on \(path): another process does: stop it or choose another run dir")
+      throw TransportError("cannot listen on \(path): another process does: stop it or choose another run dir")
     }
   }
 
-  private static func failure(_ path: String) -> JSONRPCError {
+  private static func failure(_ path: String) -> TransportError {
     let code = errno
     let reason = unsafe String(cString: strerror(code))
     let remedy =
@@ -65,18 +62,18 @@ package struct UnixListener {
       case ENOSPC: "free space on that file system"
       default: "choose another run dir"
       }
-    return .connection("cannot listen on \(path): \(reason): \(remedy)")
+    return TransportError("cannot listen on \(path): \(reason): \(remedy)")
   }
 
   /// Calls `body` with the socket address of a path.
   private static func withAddress(
     _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
-  ) throws(JSONRPCError) -> CInt {
+  ) throws(TransportError) -> CInt {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
     guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
-      throw .connection("cannot listen on \(path): the path is longer than sockets allow: choose a shorter run dir")
+      throw TransportError("cannot listen on \(path): the path is longer than sockets allow: choose a shorter run dir")
     }
     unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
     return unsafe withUnsafePointer(to: &address) { pointer in
@@ -85,32 +82,4 @@ package struct UnixListener {
       }
     }
   }
-}
-
-extension UnixListener {
-  /// Listens for other protocols than JSON-RPC: the socket is private from birth, and so is who may connect.
-  /// - Parameter open: called on the event loop for each client; its channel does not read by itself.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  package static func listen(
-    path: String, group: any EventLoopGroup, logger: Logger, open: @escaping @Sendable (any Channel) throws -> Void
-  ) async throws -> any Channel {
-    let socket = try UnixListener(path: path)
-    let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 128)
-      .childChannelOption(.autoRead, value: false)
-      .childChannelInitializer { channel in
-        UnixPeer.check(channel, logger).flatMapThrowing { try open(channel) }
-      }
-    do {
-      let listener = try await bootstrap.withBoundSocket(socket.descriptor).get()
-      try socket.publish()
-      return listener
-    } catch {
-      socket.discard()
-      throw error is JSONRPCError ? error : JSONRPCError.connection("cannot listen on \(path): \(error)")
-    }
-  }
-
-  /// Removes the file of a socket that is closed.
-  package static func remove(_ path: String) { _ = unsafe unlink(path) }
 }

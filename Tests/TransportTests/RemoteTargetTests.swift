@@ -1,6 +1,6 @@
 import Testing
 
-@testable import OVSDB
+@testable import Transport
 
 @Suite struct RemoteTargetTests {
   private static let sockets = ConfinedDirectory("/run/vswitch")
@@ -29,6 +29,6 @@ import Testing
     "punix:a\u{0}b", "punix:/run/vswitch",
   ])
   func otherTargetsAreRefused(_ text: String) {
-    #expect(throws: JSONRPCError.self) { try RemoteTarget(text, sockets: Self.sockets) }
+    #expect(throws: TransportError.self) { try RemoteTarget(text, sockets: Self.sockets) }
   }
 }

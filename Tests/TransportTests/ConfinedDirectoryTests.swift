@@ -1,7 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
-@testable import OVSDB
+@testable import Transport
 
 @Suite struct ConfinedDirectoryTests {
   @Test func fileIsReadBelowTheDirectoryAndNowhereElse() throws {
@@ -24,7 +25,7 @@ import Testing
       "../secret", outside.path + "/secret", directory + "/../secret", "link", "up/secret", "ca/../../secret", "", ".",
       "ca", "/", "/etc/passwd", "none", "fifo", "large", "a.pem\u{0}", "a.pem/x",
     ] {
-      #expect(throws: JSONRPCError.self, "\(name)") { try confined.read(name) }
+      #expect(throws: TransportError.self, "\(name)") { try confined.read(name) }
     }
   }
 }

@@ -12,19 +12,19 @@ package struct ConfinedDirectory: Sendable, Equatable {
   package init(_ path: String) { self.path = path }
 
   /// What tells one state of a file from another.
-  struct FileState: Equatable, Sendable {
-    var inode: UInt64
-    var byteCount: Int64
-    var modificationSeconds: Int
-    var modificationNanoseconds: Int
+  package struct FileState: Equatable, Sendable {
+    package var inode: UInt64
+    package var byteCount: Int64
+    package var modificationSeconds: Int
+    package var modificationNanoseconds: Int
   }
 
   private static let byteLimit = 1 << 20
 
   /// The components below the directory that a name has.
   /// - Parameter name: relative, or absolute with the directory in front.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  func components(of name: String) throws(JSONRPCError) -> [String] {
+  /// - Throws: `TransportError`, cause and remedy in one line.
+  package func components(of name: String) throws(TransportError) -> [String] {
     var relative = Substring(name)
     if relative.hasPrefix("/") {
       guard relative.hasPrefix(path + "/") else { throw outside(name) }
@@ -38,8 +38,8 @@ package struct ConfinedDirectory: Sendable, Equatable {
   }
 
   /// Reads a regular file.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  func read(_ name: String) throws(JSONRPCError) -> (bytes: [UInt8], state: FileState) {
+  /// - Throws: `TransportError`, cause and remedy in one line.
+  package func read(_ name: String) throws(TransportError) -> (bytes: [UInt8], state: FileState) {
     let file = try open(name)
     defer { close(file) }
     let state = try state(of: file, name)
@@ -51,31 +51,31 @@ package struct ConfinedDirectory: Sendable, Equatable {
       if count == 0 { return (bytes, state) }
       bytes += buffer[..<count]
       guard bytes.count <= Self.byteLimit else {
-        throw .connection("\(name) is larger than \(Self.byteLimit) bytes: name a PEM file")
+        throw TransportError("\(name) is larger than \(Self.byteLimit) bytes: name a PEM file")
       }
     }
   }
 
   /// The state of a regular file.
-  /// - Throws: `JSONRPCError.connection`, cause and remedy in one line.
-  func state(of name: String) throws(JSONRPCError) -> FileState {
+  /// - Throws: `TransportError`, cause and remedy in one line.
+  package func state(of name: String) throws(TransportError) -> FileState {
     let file = try open(name)
     defer { close(file) }
     return try state(of: file, name)
   }
 
-  private func state(of file: CInt, _ name: String) throws(JSONRPCError) -> FileState {
+  private func state(of file: CInt, _ name: String) throws(TransportError) -> FileState {
     var status = stat()
     guard unsafe fstat(file, &status) == 0 else { throw failure(name, errno) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw .connection("\(name) is no regular file: name one in \(path)")
+      throw TransportError("\(name) is no regular file: name one in \(path)")
     }
     return FileState(
       inode: UInt64(status.st_ino), byteCount: Int64(status.st_size), modificationSeconds: status.st_mtim.tv_sec,
       modificationNanoseconds: status.st_mtim.tv_nsec)
   }
 
-  private func open(_ name: String) throws(JSONRPCError) -> CInt {
+  private func open(_ name: String) throws(TransportError) -> CInt {
     let components = try components(of: name)
     var directory = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else { throw failure(path, errno) }
@@ -95,17 +95,17 @@ package struct ConfinedDirectory: Sendable, Equatable {
     return file
   }
 
-  private func outside(_ name: String) -> JSONRPCError {
-    .connection("\(name.debugDescription) is not below \(path): name a file inside that directory")
+  private func outside(_ name: String) -> TransportError {
+    TransportError("\(name.debugDescription) is not below \(path): name a file inside that directory")
   }
 
-  private func failure(_ name: String, _ code: CInt) -> JSONRPCError {
+  private func failure(_ name: String, _ code: CInt) -> TransportError {
     let remedy =
       switch code {
       case ELOOP, ENOTDIR: "name the file itself, not a symbolic link"
       case EACCES, EPERM: "let the daemon's user read it"
       default: "put it there"
       }
-    return .connection("could not open \(name) (\(unsafe String(cString: strerror(code)))): \(remedy)")
+    return TransportError("could not open \(name) (\(unsafe String(cString: strerror(code)))): \(remedy)")
   }
 }

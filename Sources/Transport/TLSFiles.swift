@@ -16,17 +16,18 @@ package struct TLSFiles: Sendable, Equatable {
     self.authorities = authorities
   }
 
-  /// - Throws: `JSONRPCError.connection`: a file is missing or wrong.
-  static func clientContext(_ files: TLSFiles?, for endpoint: Endpoint) throws(JSONRPCError) -> NIOSSLContext {
+  /// - Throws: `TransportError`: a file is missing or wrong.
+  package static func clientContext(_ files: TLSFiles?, for endpoint: Endpoint) throws(TransportError) -> NIOSSLContext
+  {
     guard let files else {
-      throw .connection("\(endpoint): TLS needs --private-key, --certificate and --ca-cert: give all three")
+      throw TransportError("\(endpoint): TLS needs --private-key, --certificate and --ca-cert: give all three")
     }
     return try files.clientContext()
   }
 
   /// Read anew for each connection: certificates are renewed while we run.
-  /// - Throws: `JSONRPCError.connection`: a file is missing or wrong.
-  package func clientContext() throws(JSONRPCError) -> NIOSSLContext {
+  /// - Throws: `TransportError`: a file is missing or wrong.
+  package func clientContext() throws(TransportError) -> NIOSSLContext {
     let chain: [NIOSSLCertificate] = try Self.read(certificate, "certificate") {
       try NIOSSLCertificate.fromPEMFile(certificate)
     }
@@ -41,11 +42,11 @@ package struct TLSFiles: Sendable, Equatable {
     return try Self.read(certificate, "key and certificate") { try NIOSSLContext(configuration: configuration) }
   }
 
-  private static func read<T>(_ path: String, _ what: String, _ body: () throws -> T) throws(JSONRPCError) -> T {
+  private static func read<T>(_ path: String, _ what: String, _ body: () throws -> T) throws(TransportError) -> T {
     do {
       return try body()
     } catch {
-      throw .connection("cannot use the \(what) in \(path) (\(error)): name a PEM file that vswitchd may read")
+      throw TransportError("cannot use the \(what) in \(path) (\(error)): name a PEM file that vswitchd may read")
     }
   }
 }

@@ -2,11 +2,12 @@
 
 import Foundation
 
-final class TemporaryDirectory: Sendable {
-  let path: String
+/// A directory in /tmp that only our user may read.
+package final class TemporaryDirectory: Sendable {
+  package let path: String
 
-  init() throws {
-    path = "/tmp/vswitchd-test-\(getpid())-\(UUID().uuidString.prefix(8))"
+  package init() throws {
+    path = "/tmp/vswitch-test-\(getpid())-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(
       atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
   }

@@ -9,14 +9,14 @@ enum UnixPeer {
   /// Fails for a peer of another user.
   static func check(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Void> {
     guard let provider = channel as? any SocketOptionProvider else {
-      return channel.eventLoop.makeFailedFuture(JSONRPCError.connection("not a socket"))
+      return channel.eventLoop.makeFailedFuture(TransportError("not a socket"))
     }
     let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
       level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
     return credentials.flatMapThrowing { peer in
       guard peer.uid == 0 || peer.uid == geteuid() else {
         logger.warning("client refused: it runs as another user", metadata: ["uid": "\(peer.uid)"])
-        throw JSONRPCError.connection("client of uid \(peer.uid) refused")
+        throw TransportError("client of uid \(peer.uid) refused")
       }
     }
   }

@@ -15,6 +15,8 @@ import VSwitchCore
   static var flowLimit: Int { 1 << 16 }
   static var maskLimit: Int { 64 }
   static var noFlow: UInt32 { .max }
+  /// Points of one flow's program whose packets have cached flows, too.
+  static var pointLimit: UInt32 { 16 }
   /// Steps of all flows together.
   static var stepLimit: Int { 1 << 18 }
   private static var bucketCount: Int { 1 << 17 }
@@ -28,6 +30,11 @@ import VSwitchCore
     var dependencies = TranslationDependencies()
     var packetCount: UInt64 = 0
     var byteCount: UInt64 = 0
+    /// Packets and bytes of this burst, which are not in the counts above yet, nor in those of the rules that were hit.
+    var burstByteCount: UInt64 = 0
+    var burstPacketCount: UInt32 = 0
+    /// First of the recirculation ids of packets that come back from this flow; 0: none came yet.
+    var firstRecirculationID: UInt32 = 0
     /// Seconds, monotonic.
     var createdAt: UInt32 = 0
     var usedAt: UInt32 = 0
@@ -63,10 +70,11 @@ import VSwitchCore
     var freeFlow = MegaflowCache.noFlow
     /// Where the search for one to be replaced goes on.
     var hand = 0
-    var hitCount: UInt64 = 0
-    var missCount: UInt64 = 0
+    /// Packets whose way was translated.
+    var translationCount: UInt64 = 0
     /// Decisions that found no room.
     var refusedCount: UInt64 = 0
+    var nextRecirculationID = MegaflowCache.pointLimit
   }
 
   let flows: UnsafeMutablePointer<Flow>
@@ -129,14 +137,12 @@ import VSwitchCore
             unsafe order[position] = order[position &- 1]
             unsafe order[position &- 1] = mask
           }
-          unsafe state.pointee.hitCount &+= 1
           return number &- 1
         }
         number = unsafe flow.pointee.next &+ 1
       }
       position &+= 1
     }
-    unsafe state.pointee.missCount &+= 1
     return MegaflowCache.noFlow
   }
 
@@ -238,8 +244,28 @@ import VSwitchCore
     if unsafe masks[Int(mask)].flowCount == 0 { removeMask(mask) }
   }
 
+  /// The recirculation id of packets that leave a flow at a point and come back: no other flow's while this one is cached.
+  /// - Returns: nil where there is none, and what is decided for the packet can't be kept.
+  func recirculationID(flow number: UInt32, point: UInt32) -> UInt32? {
+    guard point < MegaflowCache.pointLimit else { return nil }
+    let flow = unsafe flows + Int(number)
+    if unsafe flow.pointee.firstRecirculationID == 0 {
+      let first = unsafe state.pointee.nextRecirculationID
+      guard first <= UInt32.max &- 2 &* MegaflowCache.pointLimit else { return nil }
+      unsafe state.pointee.nextRecirculationID = first &+ MegaflowCache.pointLimit
+      unsafe flow.pointee.firstRecirculationID = first
+    }
+    return unsafe flow.pointee.firstRecirculationID &+ point
+  }
+
+  /// Whether the recirculation ids are used up, so that `removeAll` is due; not while a flow's program runs.
+  var hasNoRecirculationIDs: Bool {
+    unsafe state.pointee.nextRecirculationID > UInt32.max &- 2 &* MegaflowCache.pointLimit
+  }
+
   /// Forgets all.
   func removeAll() {
+    unsafe state.pointee.nextRecirculationID = MegaflowCache.pointLimit
     for number in 0..<(unsafe state.pointee.freshFlow) { remove(UInt32(number)) }
   }
 

@@ -68,7 +68,7 @@ struct ControlState {
     var entries = (0..<slotCount).map { _ in ForwardingPort(vlan: VLANPolicy(VLANConfig())) }
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     let peers = patchPeers()
-    var flowPorts: [FlowPorts] = []
+    var flowBridges: [FlowBridgeOwner] = []
     for (index, name) in bridges.keys.sorted().enumerated() {
       guard let bridge = bridges[name] else { continue }
       var members: [UInt16] = []
@@ -89,10 +89,12 @@ struct ControlState {
       }
       bridge.flows?.noteLivePorts(Set(numbered.map(\.number)))
       var flows: FlowBridge?
-      if let owner = bridge.flows, !owner.isNormalOnly {
-        let ports = owner.makePorts(numbered)
-        flowPorts.append(ports)
-        flows = owner.makeBridge(index: UInt16(index), ports: ports)
+      var normalRule: NormalRule?
+      if let slot = bridge.flows?.normalSlot, let tables = bridge.flows?.tables {
+        normalRule = NormalRule(tables: tables.reader, slot: slot)
+      } else if let owner = bridge.flows?.makeBridge(index: UInt16(index), ports: numbered) {
+        flowBridges.append(owner)
+        flows = owner.bridge
       }
       bridgeEntries.append(
         (
@@ -100,11 +102,11 @@ struct ControlState {
             macTable: bridge.macTable, firstMember: 0, memberCount: 0,
             forwardsReservedMulticast: bridge.config.forwardReservedMulticast,
             hasFloodVLANs: !bridge.config.floodVLANs.isEmpty, floodVLANs: VLANSet(bridge.config.floodVLANs),
-            flows: flows),
+            flows: flows, normalRule: normalRule),
           members.sorted()
         ))
     }
-    return ForwardingTables(ports: entries, bridges: bridgeEntries, flowPorts: flowPorts)
+    return ForwardingTables(ports: entries, bridges: bridgeEntries, flowBridges: flowBridges)
   }
 
   /// The slot at the other end of each patch port whose peer is a patch port that names it.

@@ -11,16 +11,17 @@ final class BridgeFlows {
   /// In records of the event ring.
   let identifier: UInt32
   let megaflows: MegaflowCache
-  private let exactMatch: ExactMatchCache
-  private let events: EventRing
+  let exactMatch: ExactMatchCache
+  let events: EventRing
   /// Settings by port number (OFPPC_…); ports that are not here have none.
   var portSettings: [PortNumber: PipelinePort] = [:]
   private var livePorts: Set<PortNumber> = []
   /// Raised when a port comes, goes or changes.
   private var portsVersion: UInt64 = 0
   var fragmentHandling = FragmentHandling.normal
-  /// Every packet is forwarded as NORMAL: the one rule that a bridge begins with. Then no packet is looked up.
-  private(set) var isNormalOnly = true
+  /// Where the one rule counts that says NORMAL of every packet, as that which a bridge begins with: then no packet is looked
+  /// up. Nil where there are other rules.
+  private(set) var normalSlot: CounterSlot?
 
   /// Tables with the rule that a bridge of its own has: everything as NORMAL.
   /// - Parameter now: nanoseconds.
@@ -36,6 +37,7 @@ final class BridgeFlows {
     do { try tables.apply(BridgeFlows.normalRule, now: now) } catch {
       throw ConfigError(cause: "the first rule was refused (\(error))", remedy: "report this")
     }
+    _ = noteRules()
   }
 
   deinit {
@@ -51,19 +53,20 @@ final class BridgeFlows {
     return rule
   }
 
-  /// Looks again whether there is but the first rule.
-  /// - Returns: whether that has changed.
+  /// Looks again whether there is but one rule, which says NORMAL.
+  /// - Returns: whether the worker has to know of what has changed.
   func noteRules() -> Bool {
-    let before = isNormalOnly
-    isNormalOnly = false
-    if tables.ruleCount == 1, let rule = tables.rules().first {
-      let actions = rule.instructions
-      isNormalOnly =
-        rule.table == 0 && rule.match == Match() && rule.idleTimeoutSeconds == 0 && rule.hardTimeoutSeconds == 0
-        && (actions == BridgeFlows.normalRule.instructions
-          || actions == Instructions(apply: [.output(.normal, maximumByteCount: 0xffff)]))
+    let before = normalSlot
+    normalSlot = nil
+    if let (rule, slot) = tables.onlyRule {
+      let isNormal =
+        rule.instructions == BridgeFlows.normalRule.instructions
+        || rule.instructions == Instructions(apply: [.output(.normal, maximumByteCount: 0xffff)])
+      if isNormal, rule.table == 0, rule.match == Match(), rule.idleTimeoutSeconds == 0, rule.hardTimeoutSeconds == 0 {
+        normalSlot = slot
+      }
     }
-    return before != isNormalOnly
+    return before != normalSlot
   }
 
   /// Says which ports there are, for buckets that watch one.
@@ -73,19 +76,14 @@ final class BridgeFlows {
     tables.setLivePorts(numbers)
   }
 
-  /// The ports for the worker.
-  func makePorts(_ ports: [(number: PortNumber, slot: UInt16)]) -> FlowPorts {
-    portsVersion += 1
-    return FlowPorts(
-      ports.map { port in (port.number, port.slot, (portSettings[port.number] ?? []).union([.exists, .isLive])) })
-  }
-
-  /// The bridge for the worker.
+  /// The bridge for the worker, owned by what is returned.
   /// - Parameter index: of the bridge in the forwarding tables.
-  func makeBridge(index: UInt16, ports: FlowPorts) -> FlowBridge {
-    FlowBridge(
-      index: index, identifier: identifier, tables: tables.reader, exactMatch: exactMatch, megaflows: megaflows,
-      events: events, ports: ports, portsVersion: portsVersion, fragmentHandling: fragmentHandling,
-      missBehaviour: .drop)
+  func makeBridge(index: UInt16, ports: [(number: PortNumber, slot: UInt16)]) -> FlowBridgeOwner {
+    portsVersion += 1
+    return FlowBridgeOwner(
+      index: index, self,
+      ports: ports.map { port in
+        (port.number, port.slot, (portSettings[port.number] ?? []).union([.exists, .isLive]))
+      }, portsVersion: portsVersion)
   }
 }

@@ -21,10 +21,10 @@ extension Datapath {
         return .failure(.refused(index: 0, .badArgument("\(error)")))
       }
       defer { code.deallocate() }
-      let ports = flows.makePorts(state.numberedPorts(of: bridge))
-      let flowBridge = flows.makeBridge(index: index, ports: ports)
+      let owner = flows.makeBridge(index: index, ports: state.numberedPorts(of: bridge))
+      let flowBridge = owner.bridge
       worker.mailbox.perform { worker in worker.send(data, from: inPort, code, flowBridge) }
-      withExtendedLifetime(ports) {}
+      withExtendedLifetime(owner) {}
       return .success(())
     }
     try result.get()
@@ -58,23 +58,12 @@ extension Burst {
       return
     }
     unsafe state.pointee.now = monotonicSeconds()
-    unsafe flows.key.pointee = key
-    let now = monotonicNanoseconds()
-    unsafe state.pointee.nanoseconds = now
-    var program = unsafe ActionProgram(flows.steps(depth: 0), capacity: FlowScratch.stepLimit)
-    let result = unsafe PacketTranslation.translate(
-      bridge, key: key, version: bridge.tables.version, resumptions: UnsafeBufferPointer(start: nil, count: 0),
-      actions: code, memory: flows.translation, program: &program, hits: flows.hits)
-    unsafe count(
-      UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)]),
-      byteCount: UInt64(data.count), now: now, bridge)
-    if let reason = result.drop {
-      drop(index, reason)
-      return
-    }
-    for word in 0..<FlowKey.wordCount { key.words[word] &= result.mask.words[word] }
-    var context = ProgramContext(
-      forwarding: forwarding, bridge: bridge, layout: layout, resumption: Resumption(key: key, point: 0), now: now)
-    unsafe run(program.steps, index, &context)
+    unsafe state.pointee.nanoseconds = monotonicNanoseconds()
+    unsafe flows.keys.pointee = key
+    var context = unsafe ProgramContext(
+      forwarding: forwarding, bridge: bridge, version: bridge.tables.version, now: state.pointee.nanoseconds)
+    context.layout = layout
+    translate(index, &context, actions: code)
+    settleFlows()
   }
 }

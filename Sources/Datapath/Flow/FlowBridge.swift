@@ -1,84 +1,70 @@
 // What a worker knows of a bridge that has flow tables: the tables, the ports by number, the caches. Made by control code,
-// published with the forwarding tables. Thread: read by workers. Memory: `FlowBridgeTables` owns all of it.
+// published with the forwarding tables. Thread: read by workers. Memory: of `FlowBridgeOwner`.
 
 import VSwitchCore
 
-/// A bridge's flow tables as a worker sees them. Plain data: copying it retains nothing.
-@safe struct FlowBridge: @unchecked Sendable {
+/// What stands behind a `FlowBridge`.
+@safe struct FlowBridgeRecord {
   /// Index of the bridge in the forwarding tables.
-  let index: UInt16
+  var index: UInt16
   /// Number of the bridge in records for control code; never given to another.
-  let identifier: UInt32
-  let tables: FlowTablesReader
-  let exactMatch: ExactMatchCache
-  let megaflows: MegaflowCache
-  let events: EventRing
-  /// Slots and flags by port number, for numbers below `numberLimit`; the bridge's own port apart.
-  private let slots: UnsafePointer<UInt16>
-  private let ports: UnsafePointer<PipelinePort>
-  private let numberLimit: UInt32
-  private let localSlot: UInt16
-  private let localPort: PipelinePort
+  var identifier: UInt32
+  /// What translation asks.
+  var pipeline: BridgePipeline
+  var exactMatch: ExactMatchCache
+  var megaflows: MegaflowCache
+  var events: EventRing
+  /// Slots by port number, for numbers below `numberLimit`; the bridge's own port apart.
+  var slots: UnsafePointer<UInt16>
+  var numberLimit: UInt32
+  var localSlot: UInt16
   /// Port numbers by slot.
-  private let numbers: UnsafePointer<UInt32>
-  private let slotLimit: Int
+  var numbers: UnsafePointer<UInt32>
+  var slotLimit: Int
   /// Raised when a port comes, goes or changes.
-  let portsVersion: UInt64
-  let fragmentHandling: FragmentHandling
-  let missBehaviour: MissBehaviour
+  var portsVersion: UInt64
+}
+
+/// A bridge's flow tables as a worker sees them: copies name the same, and retain nothing.
+@safe struct FlowBridge: @unchecked Sendable {
+  private let record: UnsafePointer<FlowBridgeRecord>
+
+  /// - Parameter record: stays where it is, and as it is, while the forwarding tables that name it are in use.
+  init(_ record: UnsafePointer<FlowBridgeRecord>) { unsafe self.record = record }
 
   static var noSlot: UInt16 { .max }
 
-  init(
-    index: UInt16, identifier: UInt32, tables: FlowTablesReader, exactMatch: ExactMatchCache, megaflows: MegaflowCache,
-    events: EventRing, ports: FlowPorts, portsVersion: UInt64, fragmentHandling: FragmentHandling,
-    missBehaviour: MissBehaviour
-  ) {
-    self.index = index
-    self.identifier = identifier
-    self.tables = tables
-    self.exactMatch = exactMatch
-    self.megaflows = megaflows
-    self.events = events
-    unsafe slots = UnsafePointer(ports.slots)
-    unsafe self.ports = UnsafePointer(ports.flags)
-    numberLimit = ports.numberLimit
-    localSlot = ports.localSlot
-    localPort = ports.localPort
-    unsafe numbers = UnsafePointer(ports.numbers)
-    slotLimit = ports.slotLimit
-    self.portsVersion = portsVersion
-    self.fragmentHandling = fragmentHandling
-    self.missBehaviour = missBehaviour
-  }
+  var index: UInt16 { unsafe record.pointee.index }
+  var identifier: UInt32 { unsafe record.pointee.identifier }
+  var pipeline: BridgePipeline { @inline(__always) get { unsafe record.pointee.pipeline } }
+  var tables: FlowTablesReader { @inline(__always) get { unsafe record.pointee.pipeline.tables } }
+  var exactMatch: ExactMatchCache { @inline(__always) get { unsafe record.pointee.exactMatch } }
+  var megaflows: MegaflowCache { @inline(__always) get { unsafe record.pointee.megaflows } }
+  var events: EventRing { unsafe record.pointee.events }
+  var portsVersion: UInt64 { @inline(__always) get { unsafe record.pointee.portsVersion } }
 
   /// The slot of a port; nil if there is none.
   func slot(of number: UInt32) -> UInt16? {
     let slot: UInt16
-    if number < numberLimit {
-      slot = unsafe slots[Int(number)]
+    if unsafe number < record.pointee.numberLimit {
+      slot = unsafe record.pointee.slots[Int(number)]
     } else {
-      slot = number == PortNumber.local.rawValue ? localSlot : FlowBridge.noSlot
+      slot = number == PortNumber.local.rawValue ? unsafe record.pointee.localSlot : FlowBridge.noSlot
     }
     return slot == FlowBridge.noSlot ? nil : slot
   }
 
   /// The number of the port in a slot; `PortNumber.any` if it is no port of this bridge.
   func number(of slot: UInt16) -> UInt32 {
-    Int(slot) < slotLimit ? unsafe numbers[Int(slot)] : PortNumber.any.rawValue
+    unsafe Int(slot) < record.pointee.slotLimit ? record.pointee.numbers[Int(slot)] : PortNumber.any.rawValue
   }
 
   /// The number of a port that takes part in flooding.
   func floodNumber(of slot: UInt16, withoutNoFlood: Bool) -> UInt32? {
     let number = number(of: slot)
-    let flags = port(PortNumber(number))
+    let flags = pipeline.port(PortNumber(number))
     guard flags.contains(.exists), !flags.contains(.isDown), !flags.contains(.noForward) else { return nil }
     return withoutNoFlood && flags.contains(.noFlood) ? nil : number
-  }
-
-  func port(_ number: PortNumber) -> PipelinePort {
-    if number.rawValue < numberLimit { return unsafe ports[Int(number.rawValue)] }
-    return number == .local ? localPort : []
   }
 
   // MARK: what comes back
@@ -152,44 +138,5 @@ import VSwitchCore
     events.put(UInt32(truncatingIfNeeded: step.low))
     events.put(step.number)
     events.end()
-  }
-}
-
-/// Ports of a bridge by number and by slot, as `FlowBridge` reads them. Made by control code, never changed; lives as long as
-/// the forwarding tables that it was made for. Memory: its own; freed with it.
-@safe final class FlowPorts {
-  let slots: UnsafeMutablePointer<UInt16>
-  let flags: UnsafeMutablePointer<PipelinePort>
-  let numbers: UnsafeMutablePointer<UInt32>
-  let numberLimit: UInt32
-  let slotLimit: Int
-  let localSlot: UInt16
-  let localPort: PipelinePort
-
-  init(_ ports: [(number: PortNumber, slot: UInt16, flags: PipelinePort)]) {
-    numberLimit = (ports.lazy.map(\.number).filter { $0 != .local }.map(\.rawValue).max() ?? 0) + 1
-    slotLimit = Int(ports.map(\.slot).max() ?? 0) + 1
-    unsafe slots = .allocate(capacity: Int(numberLimit))
-    unsafe slots.initialize(repeating: FlowBridge.noSlot, count: Int(numberLimit))
-    unsafe flags = .allocate(capacity: Int(numberLimit))
-    unsafe flags.initialize(repeating: [], count: Int(numberLimit))
-    unsafe numbers = .allocate(capacity: slotLimit)
-    unsafe numbers.initialize(repeating: PortNumber.any.rawValue, count: slotLimit)
-    let local = ports.first { $0.number == .local }
-    localSlot = local?.slot ?? FlowBridge.noSlot
-    localPort = local?.flags ?? []
-    for port in ports {
-      unsafe numbers[Int(port.slot)] = port.number.rawValue
-      if port.number != .local {
-        unsafe slots[Int(port.number.rawValue)] = port.slot
-        unsafe flags[Int(port.number.rawValue)] = port.flags
-      }
-    }
-  }
-
-  deinit {
-    unsafe slots.deallocate()
-    unsafe flags.deallocate()
-    unsafe numbers.deallocate()
   }
 }

@@ -84,7 +84,7 @@ extension Datapath {
     var filter = RuleFilter()
     filter.table = rule.table
     filter.cookie = FlowMod.CookieFilter(value: rule.cookie ?? 0, mask: .max)
-    let rules = flows.tables.rules(filter)
-    return rules.count >= Int(limit) && !rules.contains { $0.match == rule.match && $0.priority == rule.priority }
+    guard flows.tables.count(filter, limit: Int(limit)) >= Int(limit) else { return false }
+    return !flows.tables.hasRule(table: rule.table, rule.match, priority: rule.priority)
   }
 }

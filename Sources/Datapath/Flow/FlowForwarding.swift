@@ -1,8 +1,10 @@
 // A packet's way through a bridge with flow tables: key → exact-match cache → megaflow cache → on a miss translation, here
-// and now → its program.
+// and now → its program. A packet that comes back (what lies below a tag or label has to be read) goes the same way, without
+// the exact-match cache: its key has the recirculation id of the flow and the point where it left.
 //
 // A cached flow is used while nothing that it was made from has changed: a table that its look-ups were in, a group, a port.
 // That is asked for only when the version of the tables has moved on; a flow that is no longer right is replaced.
+// What a flow's rules have counted is written to them at the end of the burst, once for all its packets.
 // Thread: one worker. Nothing here allocates memory or can trap on a frame's bytes.
 
 import VSwitchCore
@@ -11,70 +13,208 @@ extension Burst {
   /// Runs one packet through the flow tables of its bridge.
   @inline(never)
   func processFlows(_ index: PacketIndex, _ bridge: FlowBridge, _ forwarding: Forwarding) {
-    var layout = PacketLayout()
+    if unsafe state.pointee.nanoseconds == 0 { unsafe state.pointee.nanoseconds = monotonicNanoseconds() }
+    var context = unsafe ProgramContext(
+      forwarding: forwarding, bridge: bridge, version: bridge.tables.version, now: state.pointee.nanoseconds)
     let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
-    guard unsafe parser.parse(inPort: bridge.number(of: pool[index].inPort), into: &flows.key.pointee, &layout) else {
+    guard
+      unsafe parser.parse(
+        inPort: bridge.number(of: pool[index].inPort), into: &flows.keys.pointee, &context.layout)
+    else {
       drop(index, .truncated)
       return
     }
-    if unsafe flows.key.pointee.ethernetDestination & 0x0100_0000_0000 != 0 {
+    if unsafe flows.keys.pointee.ethernetDestination & 0x0100_0000_0000 != 0 {
       unsafe counters[Int(pool[index].inPort)].receivedMulticastPackets &+= 1
     }
-    if unsafe state.pointee.nanoseconds == 0 { unsafe state.pointee.nanoseconds = monotonicNanoseconds() }
-    let now = unsafe state.pointee.nanoseconds
-    let version = bridge.tables.version
-    let entry = unsafe bridge.exactMatch.entry(flows.key.pointee)
-    var flow: UInt32
-    if unsafe bridge.exactMatch.isHit(entry, flows.key.pointee, bridge.megaflows) {
-      flow = unsafe entry.pointee.flow
+    let entry = unsafe bridge.exactMatch.entry(flows.keys.pointee)
+    if unsafe bridge.exactMatch.isHit(entry, flows.keys.pointee, bridge.megaflows) {
+      context.flow = unsafe entry.pointee.flow
     } else {
-      flow = unsafe bridge.megaflows.lookup(flows.key.pointee)
-      if flow != MegaflowCache.noFlow {
-        unsafe bridge.exactMatch.remember(entry, flows.key.pointee, flow: flow, bridge.megaflows)
+      context.flow = unsafe bridge.megaflows.lookup(flows.keys.pointee)
+      if context.flow != MegaflowCache.noFlow {
+        unsafe bridge.exactMatch.remember(entry, flows.keys.pointee, flow: context.flow, bridge.megaflows)
       }
     }
-    if flow != MegaflowCache.noFlow, !isCurrent(flow, bridge, version) {
-      bridge.megaflows.remove(flow)
-      flow = MegaflowCache.noFlow
-    }
-    var context = ProgramContext(
-      forwarding: forwarding, bridge: bridge, layout: layout, resumption: nil, now: now)
-    guard flow != MegaflowCache.noFlow else {
-      miss(index, &context, version)
+    runOrTranslate(index, &context)
+  }
+
+  /// Parses a packet again after a tag or label was taken off, and goes on at the point where its program stopped.
+  @inline(never)
+  func continueAfterParsing(_ index: PacketIndex, _ context: ProgramContext, point: UInt32) {
+    let depth = context.depth
+    guard depth < PacketTranslation.resumptionLimit else {
+      drop(index, .recirculationLost)
       return
     }
-    let cached = unsafe bridge.megaflows.flows + Int(flow)
-    let byteCount = UInt64(pool[index].byteCount)
-    unsafe cached.pointee.packetCount &+= 1
-    unsafe cached.pointee.byteCount &+= byteCount
-    unsafe cached.pointee.usedAt = state.pointee.now
-    let start = unsafe cached.pointee.stepStart
-    let stepCount = unsafe Int(cached.pointee.stepCount)
-    let hits = unsafe bridge.megaflows.steps.hits(
-      start, stepCount: stepCount, count: Int(cached.pointee.hitCount))
-    unsafe count(hits, byteCount: byteCount, now: now, bridge)
+    unsafe flows.origins[depth] = context.flow
+    unsafe flows.resumptions[depth].point = point
+    var context = context
+    context.depth = depth &+ 1
+    let key = unsafe flows.keys + context.depth
+    let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
+    let inPort = context.bridge.number(of: pool[index].inPort)
+    guard unsafe parser.parse(inPort: inPort, into: &key.pointee, &context.layout) else {
+      drop(index, .truncated)
+      return
+    }
+    let parent = context.flow
+    context.flow = MegaflowCache.noFlow
+    context.isKept = false
+    if parent != MegaflowCache.noFlow,
+      let identifier = context.bridge.megaflows.recirculationID(flow: parent, point: point)
+    {
+      unsafe key.pointee.recirculationID = identifier
+      context.isKept = true
+      context.flow = unsafe context.bridge.megaflows.lookup(key.pointee)
+    }
+    runOrTranslate(index, &context)
+  }
+
+  /// Runs the cached flow that was found, if it is still what the tables say.
+  @inline(__always)
+  private func runOrTranslate(_ index: PacketIndex, _ context: inout ProgramContext) {
+    let bridge = context.bridge
+    guard context.flow != MegaflowCache.noFlow, isCurrent(context) else {
+      translate(index, &context)
+      return
+    }
+    touch(context.flow, bridge, byteCount: UInt64(pool[index].byteCount))
+    let cached = unsafe bridge.megaflows.flows + Int(context.flow)
     if unsafe cached.pointee.drop != MegaflowCache.noDrop {
       drop(index, unsafe DropReason(rawValue: cached.pointee.drop) ?? .noOutput)
       return
     }
-    context.resumption = unsafe Resumption(key: cached.pointee.key, point: 0)
-    unsafe run(bridge.megaflows.steps.steps(start, count: stepCount), index, &context)
+    unsafe run(
+      bridge.megaflows.steps.steps(cached.pointee.stepStart, count: Int(cached.pointee.stepCount)), index, &context)
   }
 
-  /// Counts a packet for what it has hit.
+  /// Translates, keeps the answer if there is room for it, and runs it.
+  /// - Parameter actions: of a packet from a controller; nil: the tables decide.
+  @inline(never)
+  func translate(_ index: PacketIndex, _ context: inout ProgramContext, actions: RuleCode? = nil) {
+    let bridge = context.bridge
+    let depth = context.depth
+    let key = unsafe flows.keys + depth
+    if context.flow != MegaflowCache.noFlow {
+      settle(context.flow, bridge)
+      bridge.megaflows.remove(context.flow)
+      context.flow = MegaflowCache.noFlow
+    }
+    if depth == 0, bridge.megaflows.hasNoRecirculationIDs {
+      settleAll()
+      bridge.megaflows.removeAll()
+    }
+    for level in 0..<depth {
+      let origin = unsafe flows.origins[level]
+      if origin != MegaflowCache.noFlow {
+        unsafe flows.resumptions[level].key = bridge.megaflows.flows[Int(origin)].key
+      }
+    }
+    unsafe bridge.megaflows.state.pointee.translationCount &+= 1
+    var program = unsafe ActionProgram(flows.steps(depth: depth), capacity: FlowScratch.stepLimit)
+    let result = unsafe PacketTranslation.translate(
+      bridge.pipeline, key: key.pointee, version: context.version,
+      resumptions: UnsafeBufferPointer(start: flows.resumptions, count: depth), actions: actions,
+      memory: flows.translation, program: &program, hits: flows.hits)
+    let hits = unsafe UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)])
+    let byteCount = UInt64(pool[index].byteCount)
+    if context.isKept, actions == nil {
+      context.flow = unsafe bridge.megaflows.insert(
+        key.pointee, result, steps: program.steps, hits: hits, version: context.version,
+        portsVersion: bridge.portsVersion, now: state.pointee.now)
+    }
+    if context.flow != MegaflowCache.noFlow {
+      touch(context.flow, bridge, byteCount: byteCount)
+      if depth == 0 {
+        let entry = unsafe bridge.exactMatch.entry(key.pointee)
+        unsafe bridge.exactMatch.remember(entry, key.pointee, flow: context.flow, bridge.megaflows)
+      }
+    } else {
+      for position in 0..<hits.count {
+        bridge.count(unsafe hits[position], packetCount: 1, byteCount: byteCount, now: context.now)
+      }
+      for word in 0..<FlowKey.wordCount {
+        unsafe flows.resumptions[depth].key.words[word] = unsafe key.pointee.words[word] & result.mask.words[word]
+      }
+    }
+    if let reason = result.drop {
+      drop(index, reason)
+      return
+    }
+    unsafe run(program.steps, index, &context)
+  }
+
+  // MARK: counting
+
+  /// Notes a packet of a cached flow, which counts for the flow's rules at the end of the burst.
   @inline(__always)
-  func count(_ hits: UnsafeBufferPointer<UInt32>, byteCount: UInt64, now: UInt64, _ bridge: FlowBridge) {
+  private func touch(_ number: UInt32, _ bridge: FlowBridge, byteCount: UInt64) {
+    let flow = unsafe bridge.megaflows.flows + Int(number)
+    let before = unsafe flow.pointee.burstPacketCount
+    unsafe flow.pointee.burstPacketCount = before &+ 1
+    unsafe flow.pointee.burstByteCount &+= byteCount
+    if before == 0 { touchFirst(number, bridge) }
+  }
+
+  @inline(never)
+  private func touchFirst(_ number: UInt32, _ bridge: FlowBridge) {
+    unsafe bridge.megaflows.flows[Int(number)].usedAt = state.pointee.now
+    let count = unsafe flows.touchedCount.pointee
+    guard count < FlowScratch.touchedLimit else {
+      settle(number, bridge)
+      return
+    }
+    unsafe flows.touched[count] = (bridge, number)
+    unsafe flows.touchedCount.pointee = count &+ 1
+  }
+
+  /// Counts the packets of all flows of this burst for their rules: before anybody may read what those have counted, and before
+  /// the forwarding tables that the flows' bridges are of may go.
+  @inline(__always)
+  func settleFlows() {
+    guard unsafe flows.touchedCount.pointee > 0 else { return }
+    settleAll()
+  }
+
+  @inline(never)
+  private func settleAll() {
+    for position in 0..<(unsafe flows.touchedCount.pointee) {
+      // One that has been replaced meanwhile was settled then, and has nothing to count or counts for its own rules.
+      settle(unsafe flows.touched[position].flow, unsafe flows.touched[position].bridge)
+    }
+    unsafe flows.touchedCount.pointee = 0
+  }
+
+  private func settle(_ number: UInt32, _ bridge: FlowBridge) {
+    let flow = unsafe bridge.megaflows.flows + Int(number)
+    let packetCount = unsafe UInt64(flow.pointee.burstPacketCount)
+    guard packetCount > 0 else { return }
+    let byteCount = unsafe flow.pointee.burstByteCount
+    unsafe flow.pointee.burstPacketCount = 0
+    unsafe flow.pointee.burstByteCount = 0
+    unsafe flow.pointee.packetCount &+= packetCount
+    unsafe flow.pointee.byteCount &+= byteCount
+    let hits = unsafe bridge.megaflows.steps.hits(
+      flow.pointee.stepStart, stepCount: Int(flow.pointee.stepCount), count: Int(flow.pointee.hitCount))
+    let now = unsafe state.pointee.nanoseconds
     for position in 0..<hits.count {
-      bridge.count(unsafe hits[position], packetCount: 1, byteCount: byteCount, now: now)
+      bridge.count(unsafe hits[position], packetCount: packetCount, byteCount: byteCount, now: now)
     }
   }
 
+  // MARK: validity
+
   /// Whether a cached flow is what the tables would say now.
   @inline(__always)
-  private func isCurrent(_ number: UInt32, _ bridge: FlowBridge, _ version: UInt64) -> Bool {
-    let flow = unsafe bridge.megaflows.flows + Int(number)
-    if unsafe flow.pointee.version == version, unsafe flow.pointee.portsVersion == bridge.portsVersion { return true }
-    return isStillRight(number, bridge, version)
+  private func isCurrent(_ context: borrowing ProgramContext) -> Bool {
+    let flow = unsafe context.bridge.megaflows.flows + Int(context.flow)
+    if unsafe flow.pointee.version == context.version,
+      unsafe flow.pointee.portsVersion == context.bridge.portsVersion
+    {
+      return true
+    }
+    return isStillRight(context.flow, context.bridge, context.version)
   }
 
   @inline(never)
@@ -98,79 +238,13 @@ extension Burst {
     return true
   }
 
-  /// Translates, keeps the answer if there is room for it, and runs it.
-  @inline(never)
-  private func miss(_ index: PacketIndex, _ context: inout ProgramContext, _ version: UInt64) {
-    let bridge = context.bridge
-    var program = unsafe ActionProgram(flows.steps(depth: 0), capacity: FlowScratch.stepLimit)
-    let result = unsafe PacketTranslation.translate(
-      bridge, key: flows.key.pointee, version: version, resumptions: UnsafeBufferPointer(start: nil, count: 0),
-      memory: flows.translation, program: &program, hits: flows.hits)
-    let hits = unsafe UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)])
-    let flow = unsafe bridge.megaflows.insert(
-      flows.key.pointee, result, steps: program.steps, hits: hits, version: version, portsVersion: bridge.portsVersion,
-      now: state.pointee.now)
-    let byteCount = UInt64(pool[index].byteCount)
-    if flow != MegaflowCache.noFlow {
-      unsafe bridge.megaflows.flows[Int(flow)].packetCount = 1
-      unsafe bridge.megaflows.flows[Int(flow)].byteCount = byteCount
-      let entry = unsafe bridge.exactMatch.entry(flows.key.pointee)
-      unsafe bridge.exactMatch.remember(entry, flows.key.pointee, flow: flow, bridge.megaflows)
-    }
-    unsafe count(hits, byteCount: byteCount, now: context.now, bridge)
-    if let reason = result.drop {
-      drop(index, reason)
-      return
-    }
-    var key = unsafe flows.key.pointee
-    for word in 0..<FlowKey.wordCount { key.words[word] &= result.mask.words[word] }
-    context.resumption = Resumption(key: key, point: 0)
-    unsafe run(program.steps, index, &context)
-  }
-
-  /// Parses a packet again after a tag or label was taken off, and goes on at the point where its program stopped. Such
-  /// packets are translated each time.
-  func continueAfterParsing(_ index: PacketIndex, _ context: ProgramContext) {
-    guard let resumption = context.resumption, context.depth < PacketTranslation.resumptionLimit else {
-      drop(index, .recirculationLost)
-      return
-    }
-    var context = context
-    var key = FlowKey()
-    let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
-    guard parser.parse(inPort: context.bridge.number(of: pool[index].inPort), into: &key, &context.layout) else {
-      drop(index, .truncated)
-      return
-    }
-    let depth = context.depth
-    unsafe flows.resumptions[depth] = resumption
-    var program = unsafe ActionProgram(flows.steps(depth: depth &+ 1), capacity: FlowScratch.stepLimit)
-    let result = unsafe PacketTranslation.translate(
-      context.bridge, key: key, version: context.bridge.tables.version,
-      resumptions: UnsafeBufferPointer(start: flows.resumptions, count: depth &+ 1), memory: flows.translation,
-      program: &program, hits: flows.hits)
-    let byteCount = UInt64(pool[index].byteCount)
-    unsafe count(
-      UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)]), byteCount: byteCount,
-      now: context.now, context.bridge)
-    if let reason = result.drop {
-      drop(index, reason)
-      return
-    }
-    for word in 0..<FlowKey.wordCount { key.words[word] &= result.mask.words[word] }
-    context.resumption = Resumption(key: key, point: 0)
-    context.depth = depth &+ 1
-    unsafe run(program.steps, index, &context)
-  }
-
   /// A hash that tells a packet's flow from others: over addresses and ports, the same for every packet of a connection's
   /// direction.
-  func flowHash() -> UInt32 {
+  func flowHash(_ key: UnsafePointer<FlowKey>) -> UInt32 {
     func add(_ hash: UInt64, _ word: UInt64) -> UInt64 {
       let product = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       return product ^ product &>> 32
     }
-    let key = unsafe flows.key
     var hash = unsafe add(key.pointee.words[1] &>> 16, key.pointee.words[2] &>> 16)
     hash = unsafe add(hash, key.pointee.words[4])
     for word in 7...10 { hash = unsafe add(hash, key.pointee.words[word]) }

@@ -7,16 +7,22 @@ import VSwitchCore
 @safe struct FlowScratch {
   static var stepLimit: Int { 4096 }
   static var hitLimit: Int { 4096 }
+  static var touchedLimit: Int { 1024 }
   /// Packets a second of one port that go to controllers; a port that asks for more leaves the others their share.
   static var controllerPacketsPerSecond: UInt32 { 4000 }
 
-  /// The key of the packet at hand. Words that no packet brings stay 0.
-  let key: UnsafeMutablePointer<FlowKey>
+  /// The keys of the packet at hand, by the times that it has come back. Words that no packet brings stay 0.
+  let keys: UnsafeMutablePointer<FlowKey>
   /// Programs being run: one for each time that a packet comes back, and the first.
   private let programs: UnsafeMutablePointer<ActionStep>
-  /// Flows that a packet has come back from.
+  /// Flows that a packet has come back from: the key of the flow whose program is being run at each depth, and where it left.
   let resumptions: UnsafeMutablePointer<Resumption>
+  /// Which of them are cached, by depth: their keys are read from the cache when they are needed.
+  let origins: UnsafeMutablePointer<UInt32>
   let hits: UnsafeMutableBufferPointer<UInt32>
+  /// Cached flows that have packets of this burst still to be counted for their rules.
+  let touched: UnsafeMutablePointer<(bridge: FlowBridge, flow: UInt32)>
+  let touchedCount: UnsafeMutablePointer<Int>
   let translation: TranslationMemory
   /// By slot: packets to controllers in the second that it is.
   private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
@@ -28,10 +34,17 @@ import VSwitchCore
   init() {
     unsafe learned = .allocate(capacity: FlowScratch.learnedCount)
     unsafe learned.initialize(repeating: (0, 0), count: FlowScratch.learnedCount)
-    unsafe key = .allocate(capacity: 1)
-    unsafe key.initialize(to: FlowKey())
+    unsafe keys = .allocate(capacity: PacketTranslation.resumptionLimit + 1)
+    unsafe keys.initialize(repeating: FlowKey(), count: PacketTranslation.resumptionLimit + 1)
     unsafe programs = .allocate(capacity: FlowScratch.stepLimit * (PacketTranslation.resumptionLimit + 1))
-    unsafe resumptions = .allocate(capacity: PacketTranslation.resumptionLimit)
+    unsafe resumptions = .allocate(capacity: PacketTranslation.resumptionLimit + 1)
+    unsafe resumptions.initialize(
+      repeating: Resumption(key: FlowKey(), point: 0), count: PacketTranslation.resumptionLimit + 1)
+    unsafe origins = .allocate(capacity: PacketTranslation.resumptionLimit + 1)
+    unsafe origins.initialize(repeating: MegaflowCache.noFlow, count: PacketTranslation.resumptionLimit + 1)
+    unsafe touched = .allocate(capacity: FlowScratch.touchedLimit)
+    unsafe touchedCount = .allocate(capacity: 1)
+    unsafe touchedCount.initialize(to: 0)
     unsafe hits = .allocate(capacity: FlowScratch.hitLimit)
     translation = TranslationMemory()
     unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
@@ -39,7 +52,10 @@ import VSwitchCore
   }
 
   func deallocate() {
-    unsafe key.deallocate()
+    unsafe keys.deallocate()
+    unsafe origins.deallocate()
+    unsafe touched.deallocate()
+    unsafe touchedCount.deallocate()
     unsafe programs.deallocate()
     unsafe resumptions.deallocate()
     unsafe hits.deallocate()

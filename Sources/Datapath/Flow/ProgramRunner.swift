@@ -9,14 +9,25 @@ import VSwitchCore
 struct ProgramContext {
   let forwarding: Forwarding
   let bridge: FlowBridge
-  /// Of the frame as it is now.
-  var layout: PacketLayout
-  /// Where the packet is parsed again and the tables go on: from which flow's key, or nothing to go on with.
-  var resumption: Resumption?
-  /// Times that the packet has come back.
-  var depth = 0
+  /// Of the tables, for all of the packet's way.
+  let version: UInt64
   /// Nanoseconds, monotonic.
   let now: UInt64
+  /// Of the frame as it is now.
+  var layout = PacketLayout()
+  /// The cached flow whose program runs, or `MegaflowCache.noFlow`.
+  var flow = MegaflowCache.noFlow
+  /// Times that the packet has come back.
+  var depth = 0
+  /// What is translated for the packet may be cached.
+  var isKept = true
+
+  init(forwarding: Forwarding, bridge: FlowBridge, version: UInt64, now: UInt64) {
+    self.forwarding = forwarding
+    self.bridge = bridge
+    self.version = version
+    self.now = now
+  }
 }
 
 extension Burst {
@@ -90,9 +101,7 @@ extension Burst {
         position = blockEnd
         unsafe runOnCopy(UnsafeBufferPointer(rebasing: steps[range]), index, context)
       case .recirculate:
-        // Its own point of the flow that made this program.
-        context.resumption?.point = step.number
-        continueAfterParsing(index, context)
+        continueAfterParsing(index, context, point: step.number)
         return
       case .conntrack:
         // No rule with ct() is accepted so far.
@@ -134,9 +143,8 @@ extension Burst {
   private func runBucket(
     _ buckets: UnsafeBufferPointer<ActionStep>, group: UInt32, _ index: PacketIndex, _ context: ProgramContext
   ) {
-    guard let chosen = unsafe context.bridge.chooseBucket(group: group, key: flows.key, hash: flowHash()) else {
-      return
-    }
+    let key = unsafe UnsafePointer(flows.keys + context.depth)
+    guard let chosen = unsafe context.bridge.chooseBucket(group: group, key: key, hash: flowHash(key)) else { return }
     var position = 0
     while position < buckets.count {
       let step = unsafe buckets[position]

@@ -61,9 +61,7 @@ package final class DatapathHarness {
         worker.add(memory)
       }
     }
-    let tables = state.makeTables()
-    state.tables = tables
-    worker.mailbox.publish(tables)
+    publish()
     worker.busyPoll = config.busyPoll
   }
 
@@ -73,16 +71,37 @@ package final class DatapathHarness {
   }
 
   /// Changes a bridge's flow tables, all at once or, if one is refused, not at all.
-  package func changeFlows(bridge: String, _ changes: [TableChange]) throws(BundleError) {
-    guard let flows = state.bridges[bridge]?.flows else { return }
+  /// - Returns: rules that went and asked for it, with their last counts.
+  @discardableResult
+  package func changeFlows(bridge: String, _ changes: [TableChange]) throws(BundleError) -> [RemovedRule] {
+    guard let flows = state.bridges[bridge]?.flows else { return [] }
     _ = try flows.tables.apply(bundle: changes, now: UInt64(time.seconds) * 1_000_000_000)
-    if flows.noteRules() {
-      let tables = state.makeTables()
-      worker.mailbox.publish(tables)
-      state.tables = tables
-    }
+    if flows.noteRules() { publish() }
     // Nobody reads meanwhile: the harness is the only thread.
-    _ = flows.tables.endGracePeriod(flows.tables.beginGracePeriod())
+    return flows.tables.endGracePeriod(flows.tables.beginGracePeriod())
+  }
+
+  private func publish() {
+    let tables = state.makeTables()
+    worker.mailbox.publish(tables)
+    state.tables = tables
+  }
+
+  /// Gives ports of a bridge other settings (OFPPC_…), by port number.
+  package func configurePorts(bridge: String, _ settings: [PortNumber: PipelinePort]) {
+    state.bridges[bridge]?.flows?.portSettings = settings
+    publish()
+  }
+
+  /// A table's statistics.
+  package func tableStatistics(bridge: String, table: UInt8) -> TableStatistics {
+    state.bridges[bridge]?.flows?.tables.statistics(table: table) ?? TableStatistics()
+  }
+
+  /// Packets whose way through a bridge's tables was translated, as no cached flow was found.
+  package func translationCount(bridge: String) -> UInt64 {
+    guard let flows = state.bridges[bridge]?.flows else { return 0 }
+    return unsafe flows.megaflows.state.pointee.translationCount
   }
 
   /// Runs a controller's actions on a packet and returns everything that leaves.
@@ -90,9 +109,9 @@ package final class DatapathHarness {
     guard let flows = state.bridges[bridge]?.flows, let index = state.bridgeIndex(bridge) else { return [] }
     let code = try RuleCode(Instructions(apply: actions))
     defer { code.deallocate() }
-    let ports = flows.makePorts(state.numberedPorts(of: bridge))
-    worker.send(data, from: .controller, code, flows.makeBridge(index: index, ports: ports))
-    withExtendedLifetime(ports) {}
+    let owner = flows.makeBridge(index: index, ports: state.numberedPorts(of: bridge))
+    worker.send(data, from: .controller, code, owner.bridge)
+    withExtendedLifetime(owner) {}
     return step()
   }
 

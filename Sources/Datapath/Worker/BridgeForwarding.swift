@@ -19,17 +19,26 @@ extension Burst {
     guard unsafe state.pointee.pendingCount > 0 else { return }
     decisions.begin(forwarding, now: unsafe state.pointee.now)
     var position = 0
+    var arrived = Arrived()
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {
       let index = unsafe pending[position]
       position &+= 1
+      let inPort = pool[index].inPort
+      if inPort != arrived.slot {
+        countNormal(arrived, forwarding)
+        arrived = Arrived(slot: inPort)
+      }
       guard pool[index].byteCount >= Burst.decisionByteCount else {
+        // A frame without an Ethernet header meets no rule.
+        if pool[index].byteCount >= 14 { arrived.add(pool[index].byteCount) }
         process(index, forwarding)
         continue
       }
+      arrived.add(pool[index].byteCount)
       let header = unsafe DecisionCache.Header(pool.frame(index))
       let entry = unsafe decisions.entry(header)
-      guard unsafe decisions.isDecision(entry, header, inPort: pool[index].inPort) else {
+      guard unsafe decisions.isDecision(entry, header, inPort: inPort) else {
         process(index, forwarding)
         continue
       }
@@ -41,6 +50,32 @@ extension Burst {
       enqueue(index, slot: exit & DecisionCache.slotMask)
     }
     unsafe state.pointee.pendingCount = 0
+    countNormal(arrived, forwarding)
+    settleFlows()
+  }
+
+  /// Packets of a burst that came in at one port, one after the other.
+  private struct Arrived {
+    var slot = UInt16.max
+    var packetCount: UInt32 = 0
+    var byteCount: UInt64 = 0
+
+    @inline(__always)
+    mutating func add(_ byteCount: UInt32) {
+      packetCount &+= 1
+      self.byteCount &+= UInt64(byteCount)
+    }
+  }
+
+  /// Counts packets for the one rule of a bridge that forwards all as NORMAL.
+  @inline(never)
+  private func countNormal(_ arrived: Arrived, _ forwarding: Forwarding) {
+    guard arrived.packetCount > 0, Int(arrived.slot) < forwarding.portLimit else { return }
+    let bridge = unsafe Int(forwarding.ports[Int(arrived.slot)].bridge)
+    guard bridge < forwarding.bridgeCount, let rule = unsafe forwarding.bridges[bridge].normalRule else { return }
+    rule.tables.count(
+      rule.slot, worker: 0, packetCount: UInt64(arrived.packetCount), byteCount: arrived.byteCount,
+      now: unsafe UInt64(state.pointee.now) &* 1_000_000_000)
   }
 
   /// A packet that no decision is kept for: by the flow tables, or as a learning bridge if there are none.
@@ -68,7 +103,8 @@ extension Burst {
       drop(index, .truncated)
       return
     }
-    if key.ethernetDestination & 0x0100_0000_0000 != 0 {
+    // Of a bridge with flow tables it has been counted already.
+    if key.ethernetDestination & 0x0100_0000_0000 != 0, unsafe !forwarding.ports[Int(slot)].hasFlows {
       unsafe counters[Int(slot)].receivedMulticastPackets &+= 1
     }
     let port = unsafe forwarding.ports + Int(slot)

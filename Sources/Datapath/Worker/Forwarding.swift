@@ -32,6 +32,14 @@ struct ForwardingBridge {
   var floodVLANs: VLANSet
   /// Nil where every packet is forwarded as NORMAL.
   var flows: FlowBridge?
+  /// Where packets are counted that are forwarded as NORMAL without a look at the tables.
+  var normalRule: NormalRule?
+}
+
+/// The one rule of a bridge whose every packet is forwarded as NORMAL.
+struct NormalRule {
+  var tables: FlowTablesReader
+  var slot: CounterSlot
 }
 
 /// Handle of the published arrays. Copies name the same memory, which its `ForwardingTables` owns.
@@ -55,16 +63,17 @@ struct ForwardingBridge {
   let forwarding: Forwarding
   private let cell: UnsafeMutablePointer<Forwarding>
   /// What the flow bridges in it point to.
-  private let flowPorts: [FlowPorts]
+  private let flowBridges: [FlowBridgeOwner]
 
   /// - Parameters:
   ///   - ports: by slot; slots without a port have `noBridge`.
   ///   - bridges: by bridge index, with their member slots.
-  ///   - flowPorts: of the bridges that have flow tables.
+  ///   - flowBridges: those that have flow tables.
   init(
-    ports: [ForwardingPort], bridges: [(bridge: ForwardingBridge, members: [UInt16])], flowPorts: [FlowPorts] = []
+    ports: [ForwardingPort], bridges: [(bridge: ForwardingBridge, members: [UInt16])],
+    flowBridges: [FlowBridgeOwner] = []
   ) {
-    self.flowPorts = flowPorts
+    self.flowBridges = flowBridges
     let portMemory = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: max(ports.count, 1))
     for (slot, port) in ports.enumerated() {
       var port = port

@@ -7,7 +7,7 @@ extension ErrorCode {
     self =
       switch error {
       case .overlap: .flowModFailedOverlap
-      case .tableFull: .flowModFailedTableFull
+      case .tableFull, .tooManyRules, .outOfMemory: .flowModFailedTableFull
       // Table 254 is the switch's own, as it is Open vSwitch's.
       case .badTable(let table): table == 254 ? .badRequestPermission : .flowModFailedBadTableID
       case .badGotoTable: .badInstructionBadTableID

@@ -87,7 +87,7 @@ public struct ActionStep: Equatable, Sendable {
     case learnOutput
     /// If the packet is TCP with FIN or RST: rule `low` gets idle and hard timeouts `number` = idle | hard << 16 seconds.
     case finTimeout
-    /// Counts the packet for the rule or group in slot `low`: only inside of steps that not every packet runs, other hits are the caller's to count.
+    /// Counts the packet for the rule or group in slot `low` (below 256: for a table where no rule matched): only inside of steps that not every packet runs, other hits are the caller's to count.
     case countRule
     /// Counts the packet for the bucket in slot `low`, likewise.
     case countBucket
@@ -140,6 +140,13 @@ public struct ActionStep: Equatable, Sendable {
     low = UInt64(truncatingIfNeeded: value)
     maskHigh = UInt64(truncatingIfNeeded: mask >> 64)
     maskLow = UInt64(truncatingIfNeeded: mask)
+  }
+
+  /// A step that counts in a slot.
+  @inlinable
+  public init(_ operation: Operation, slot: UInt32) {
+    self.init(operation)
+    low = UInt64(slot)
   }
 
   @inlinable public var value: UInt128 { UInt128(high) << 64 | UInt128(low) }

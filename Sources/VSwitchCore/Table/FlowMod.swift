@@ -19,7 +19,7 @@ public struct FlowMod: Equatable, Sendable {
   public static let allTables: UInt8 = 0xff
 
   public var command = Command.add
-  /// 0 to 253; `allTables` in deletes.
+  /// 0 to 253; `allTables` in deletes, and in modifies of OpenFlow 1.0, which names no table.
   public var table: UInt8 = 0
   public var priority: UInt16 = 32768
   public var match = Match()
@@ -36,6 +36,9 @@ public struct FlowMod: Equatable, Sendable {
   public var outPort = PortNumber.any
   public var outGroup: UInt32 = GroupMod.anyGroup
   public var instructions = Instructions()
+  /// OpenFlow 1.0's actions on IP addresses, DSCP and ports do nothing to packets without such, and so need no match that makes
+  /// sure of them.
+  public var allowsInconsistentActions = false
 
   public struct CookieFilter: Equatable, Sendable {
     public var value: UInt64 = 0

@@ -23,6 +23,7 @@ extension FlowTables {
         due.insert(DueHeap.Entry(key: time, slot: entry.slot, generation: entry.generation))
       }
     }
+    deleteLearned(now: now)
     return commit()
   }
 
@@ -92,6 +93,7 @@ extension FlowTables {
 
   /// Makes sure that one more rule is within its table's limit.
   func makeRoom(_ mod: FlowMod, now: UInt64) throws(TableError) {
+    guard ruleCount < ruleLimit else { throw .tooManyRules }
     let limits = limits[Int(mod.table)]
     guard let limit = limits.ruleLimit, ruleCounts[Int(mod.table)] >= limit else { return }
     guard limits.evicts else { throw .tableFull(mod.table) }

@@ -15,7 +15,7 @@ extension FlowTables {
 
   private func add(_ mod: FlowMod, now: UInt64) throws(TableError) {
     let classifier = try classifier(mod.table)
-    try InstructionValidator(table: mod.table, match: mod.match, tables: self).check(mod.instructions)
+    try InstructionValidator(mod, table: mod.table, tables: self).check(mod.instructions)
     let mask = masks.use(mod.match.mask)
     defer { masks.release(mask) }
     let old = classifier.find(mod.match, mask: mask, priority: mod.priority)
@@ -35,13 +35,21 @@ extension FlowTables {
 
   private func modify(_ mod: FlowMod, now: UInt64) throws(TableError) {
     var targets: [Rule] = []
-    if mod.table == FlowMod.allTables { throw .badTable(mod.table) }
-    _ = try classifier(mod.table)
-    try InstructionValidator(table: mod.table, match: mod.match, tables: self).check(mod.instructions)
+    // Without a table's number (OpenFlow 1.0) it is about all; then the tables that there are decide what is checked.
+    var tables: [UInt8] = [mod.table]
+    if mod.table != FlowMod.allTables { _ = try classifier(mod.table) }
     forEachTarget(mod) { targets.append($0) }
+    if mod.table == FlowMod.allTables { tables = targets.isEmpty ? [0] : Array(Set(targets.map(\.table))) }
+    for table in tables {
+      try InstructionValidator(mod, table: table, tables: self).check(mod.instructions)
+    }
     if targets.isEmpty {
       // Before OpenFlow 1.2 (a cookie to set, none to look for) a modify that finds nothing adds.
-      if mod.cookie != nil, mod.cookieFilter.mask == 0 { try add(mod, now: now) }
+      if mod.cookie != nil, mod.cookieFilter.mask == 0 {
+        var new = mod
+        new.table = tables[0]
+        try add(new, now: now)
+      }
       return
     }
     let resets = mod.flags.contains(.resetCounts)
@@ -116,6 +124,7 @@ extension FlowTables {
   /// Makes a rule's record, which is not in its table yet.
   /// - Parameter slot: of the rule that it takes the place of; nil for one of its own.
   private func makeRule(_ description: RuleDescription, slot: UInt32?) throws(TableError) -> Rule {
+    guard headroom.mayGrow(ruleCount: ruleCount) else { throw .outOfMemory }
     let actions: ActionsPointer
     do throws(RuleCode.Fault) {
       unsafe actions = unsafe try self.actions.use(description.instructions)
@@ -149,7 +158,7 @@ extension FlowTables {
   private func insert(_ rule: Rule, ownsSlot: Bool) {
     unsafe classifiers[Int(rule.table)]?.insert(rule) { unsafe retire($0) }
     slots.setRule(rule, of: unsafe rule.record.pointee.slot)
-    ruleCounts[Int(rule.table)] += 1
+    countRule(in: rule.table, 1)
     count(rule, 1)
     transaction.touched.insert(Int(rule.table))
     unsafe transaction.steps.append(.added(rule, ownsSlot: ownsSlot))
@@ -159,7 +168,7 @@ extension FlowTables {
   private func remove(_ rule: Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?) {
     unsafe rule.record.pointee.removedVersion.store(transaction.version, ordering: .relaxed)
     if ownsSlot { slots.setRule(nil, of: unsafe rule.record.pointee.slot) }
-    ruleCounts[Int(rule.table)] -= 1
+    countRule(in: rule.table, -1)
     count(rule, -1)
     transaction.touched.insert(Int(rule.table))
     unsafe transaction.steps.append(.removed(rule, ownsSlot: ownsSlot, notice: notice))

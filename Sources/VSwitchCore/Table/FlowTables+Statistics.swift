@@ -9,13 +9,17 @@ extension FlowTables {
   }
 
   /// A rule as it was added, with what it has counted.
+  /// What it is not to count is told as not known: all ones (OpenFlow 1.5 §5.8).
   func describe(_ rule: Rule) -> RuleDescription {
     let record = unsafe rule.record
+    var statistics = statistics(rule)
+    if rule.flags.contains(.noPacketCounts) { statistics.packetCount = .max }
+    if rule.flags.contains(.noByteCounts) { statistics.byteCount = .max }
     return unsafe RuleDescription(
       table: rule.table, priority: rule.priority, match: rule.match, instructions: rule.code.instructions,
       cookie: rule.cookie, idleTimeoutSeconds: record.pointee.idleTimeoutSeconds,
       hardTimeoutSeconds: record.pointee.hardTimeoutSeconds, importance: record.pointee.importance, flags: rule.flags,
-      createdAt: record.pointee.createdAt, modifiedAt: record.pointee.modifiedAt, statistics: statistics(rule))
+      createdAt: record.pointee.createdAt, modifiedAt: record.pointee.modifiedAt, statistics: statistics)
   }
 
   /// The rule that a lookup or a cached flow counts on; nil if it has gone.
@@ -37,21 +41,37 @@ extension FlowTables {
     var sum = AggregateStatistics()
     visit(filter) { rule in
       let statistics = statistics(rule)
-      sum.packetCount &+= statistics.packetCount
-      sum.byteCount &+= statistics.byteCount
+      if !rule.flags.contains(.noPacketCounts) { sum.packetCount &+= statistics.packetCount }
+      if !rule.flags.contains(.noByteCounts) { sum.byteCount &+= statistics.byteCount }
       sum.flowCount &+= 1
     }
     return sum
   }
 
+  /// How many rules of a kind there are.
+  /// - Parameter limit: counting ends there.
+  public func count(_ filter: RuleFilter, limit: Int = .max) -> Int {
+    var count = 0
+    visit(filter) { _ in count += 1 }
+    return min(count, limit)
+  }
+
+  /// Whether there is a rule with exactly this match and priority.
+  public func hasRule(table: UInt8, _ match: Match, priority: UInt16) -> Bool {
+    guard Int(table) < FlowTables.tableCount, let mask = masks.find(match.mask) else { return false }
+    return classifiers[Int(table)]?.find(match, mask: mask, priority: priority) != nil
+  }
+
+  /// What matched is the sum of what rules have counted, which have their packets also from cached decisions; what did not is
+  /// counted in a slot of the table's own.
   public func statistics(table: UInt8) -> TableStatistics {
-    var statistics = TableStatistics()
-    guard Int(table) < FlowTables.tableCount else { return statistics }
-    let sum = unsafe root.pointee.counters.sum(UInt32(table))
-    statistics.activeCount = UInt64(ruleCounts[Int(table)])
-    statistics.lookupCount = sum.packetCount
-    statistics.matchedCount = sum.byteCount
-    return statistics
+    var result = TableStatistics()
+    guard Int(table) < FlowTables.tableCount else { return result }
+    result.activeCount = UInt64(ruleCounts[Int(table)])
+    result.matchedCount = removedMatches[Int(table)]
+    classifiers[Int(table)]?.forEach(within: Match()) { result.matchedCount &+= statistics($0).packetCount }
+    result.lookupCount = result.matchedCount &+ (unsafe root.pointee.counters.sum(UInt32(table))).packetCount
+    return result
   }
 
   private func visit(_ filter: RuleFilter, _ body: (Rule) -> Void) {

@@ -38,6 +38,7 @@ extension FlowTables {
       rollBack()
       throw error
     }
+    deleteLearned(now: now)
     return commit()
   }
 
@@ -72,6 +73,7 @@ extension FlowTables {
       }
       index += 1
     }
+    deleteLearned(now: now)
     return commit()
   }
 
@@ -80,6 +82,16 @@ extension FlowTables {
     case .flow(let flowMod): try perform(flowMod, now: now)
     case .group(let groupMod): try perform(groupMod, now: now)
     case .meter(let meterMod): try perform(meterMod, now: now)
+    }
+  }
+
+  /// Deletes what rules have learned, where the last of them has gone that was to take it along (ovs-actions(7), `learn` with
+  /// `delete_learned`).
+  func deleteLearned(now: UInt64) {
+    for key in ruleReferences.takeOrphans() {
+      var rules: [Rule] = []
+      classifiers[Int(key.table)]?.forEach(within: Match()) { if $0.cookie == key.cookie { rules.append($0) } }
+      for rule in rules { delete(rule, reason: .delete, now: now) }
     }
   }
 
@@ -119,14 +131,14 @@ extension FlowTables {
       switch step {
       case .added(let rule, let ownsSlot):
         unsafe rule.record.pointee.addedVersion.store(RuleRecord.never, ordering: .relaxed)
-        ruleCounts[Int(rule.table)] -= 1
+        countRule(in: rule.table, -1)
         count(rule, -1)
         let slot = unsafe rule.record.pointee.slot
         if ownsSlot { slots.release(slot) }
         unlink(rule)
       case .removed(let rule, _, _):
         unsafe rule.record.pointee.removedVersion.store(RuleRecord.never, ordering: .relaxed)
-        ruleCounts[Int(rule.table)] += 1
+        countRule(in: rule.table, 1)
         count(rule, 1)
         slots.setRule(rule, of: unsafe rule.record.pointee.slot)
         schedule(rule, isNew: true)
@@ -137,6 +149,7 @@ extension FlowTables {
     for table in transaction.touched where table < FlowTables.tableCount {
       unsafe classifiers[table]?.publishList { unsafe retire($0) }
     }
+    _ = ruleReferences.takeOrphans()
     // Versions are not used twice: a record of this transaction may be in a reader's hands still.
     transaction = Transaction(version: transaction.version + 1)
   }

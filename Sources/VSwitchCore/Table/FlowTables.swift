@@ -25,7 +25,15 @@ import Synchronization
   var slots = SlotTable()
   var classifiers = [Classifier?](repeating: nil, count: FlowTables.tableCount)
   /// Rules that no change has removed, by table.
-  var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
+  private(set) var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
+  /// Number of rules.
+  public private(set) var ruleCount = 0
+  /// Most rules of all tables together.
+  public var ruleLimit = FlowTables.defaultRuleLimit
+  public static let defaultRuleLimit = 1 << 22
+  var headroom = MemoryHeadroom()
+  /// Packets that rules matched which have gone since, by table.
+  var removedMatches = [UInt64](repeating: 0, count: FlowTables.tableCount)
   var limits = [TableLimits](repeating: TableLimits(), count: FlowTables.tableCount)
   var groups: [UInt32: GroupState] = [:]
   var meters: [UInt32: MeterState] = [:]
@@ -74,8 +82,21 @@ import Synchronization
   /// What workers get; valid as long as the tables live.
   public var reader: FlowTablesReader { unsafe FlowTablesReader(root: root) }
 
-  /// Number of rules.
-  public var ruleCount: Int { ruleCounts.reduce(0, +) }
+  func countRule(in table: UInt8, _ difference: Int) {
+    ruleCounts[Int(table)] += difference
+    ruleCount += difference
+  }
+
+  /// The rule and where it counts, if there is but one.
+  public var onlyRule: (rule: RuleDescription, slot: CounterSlot)? {
+    guard ruleCount == 1 else { return nil }
+    for (table, count) in ruleCounts.enumerated() where count > 0 {
+      var found: (RuleDescription, CounterSlot)?
+      classifiers[table]?.forEach(within: Match()) { found = (describe($0), $0.slot) }
+      return found
+    }
+    return nil
+  }
 
   /// Number of rules in a table, 0 if there is no such table.
   public func ruleCount(table: UInt8) -> Int { Int(table) < FlowTables.tableCount ? ruleCounts[Int(table)] : 0 }
@@ -125,7 +146,10 @@ import Synchronization
           RemovedRule(rule: describe(rule), reason: notice.reason, removedAt: notice.removedAt))
       }
       unlink(rule)
-      if ownsSlot { slots.release(unsafe rule.record.pointee.slot) }
+      if ownsSlot {
+        removedMatches[Int(rule.table)] &+= statistics(rule).packetCount
+        slots.release(unsafe rule.record.pointee.slot)
+      }
     case .freeRule(let rule): freeRule(rule)
     case .freeSubtable(let subtable):
       masks.release(subtable.mask)

@@ -44,13 +44,6 @@ public struct TableDependency: Hashable, Sendable {
       slot.index, worker: worker, packetCount: packetCount, byteCount: byteCount, now: now)
   }
 
-  /// Counts lookups in a table (OpenFlow's table statistics).
-  @inline(__always)
-  public func countLookups(_ table: UInt8, worker: Int, lookupCount: UInt64, matchedCount: UInt64) {
-    unsafe root.pointee.counters.add(
-      UInt32(table), worker: worker, packetCount: lookupCount, byteCount: matchedCount, now: 0)
-  }
-
   /// The rule of highest priority in a table that matches a packet. Of several with the same priority, any: always the
   /// same for packets that are equal under the mask.
   /// - Parameters:

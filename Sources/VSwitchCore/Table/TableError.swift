@@ -5,6 +5,9 @@ public enum TableError: Error, Equatable, Sendable, CustomStringConvertible {
   // Rules
   case overlap
   case tableFull(UInt8)
+  /// All tables together have as many rules as may be, or there is no memory for one more.
+  case tooManyRules
+  case outOfMemory
   /// No such table, or none that a rule may be in.
   case badTable(UInt8)
 
@@ -52,6 +55,8 @@ public enum TableError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .overlap: "Another rule of the same priority matches some of the same packets: change one of them."
     case .tableFull(let table): "Table \(table) has as many rules as it may: delete some or raise its flow limit."
+    case .tooManyRules: "The bridge has as many rules as it may: delete some."
+    case .outOfMemory: "There is no memory for more rules: delete some or raise the memory limit of the service."
     case .badTable(let table): "There is no table \(table): use 0 to \(FlowTables.tableCount - 1)."
     case .badGotoTable(let table):
       "goto_table \(table) does not lead to a later table: use one up to \(FlowTables.tableCount - 1)."

@@ -10,19 +10,16 @@
   @usableFromInline let localPort: PipelinePort
   public let fragmentHandling: FragmentHandling
   @usableFromInline let missBehaviour: MissBehaviour
-  /// Lookups are counted for this worker; nil: they are not, as in a trace.
-  @usableFromInline let worker: Int?
 
   /// - Parameters:
   ///   - ports: flags by port number; stays the owner's.
   ///   - portLimit: the numbers are below this.
   ///   - localPort: flags of the bridge's own port.
   ///   - missBehaviour: of every table.
-  ///   - worker: for whom lookups are counted; nil for no one.
   @inlinable
   public init(
     tables: FlowTablesReader, ports: UnsafePointer<PipelinePort>, portLimit: UInt32, localPort: PipelinePort,
-    fragmentHandling: FragmentHandling, missBehaviour: MissBehaviour, worker: Int?
+    fragmentHandling: FragmentHandling, missBehaviour: MissBehaviour
   ) {
     self.tables = tables
     unsafe self.ports = ports
@@ -30,12 +27,10 @@
     self.localPort = localPort
     self.fragmentHandling = fragmentHandling
     self.missBehaviour = missBehaviour
-    self.worker = worker
   }
 
   public func rule(table: UInt8, key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> PipelineRule? {
     let rule = tables.lookup(table: table, key: key, version: version, mask: &mask)
-    if let worker { tables.countLookups(table, worker: worker, lookupCount: 1, matchedCount: rule == nil ? 0 : 1) }
     guard let rule else { return nil }
     return PipelineRule(
       code: rule.code, slot: rule.slot.index, cookie: rule.cookie, priority: rule.priority, table: rule.table,

@@ -117,6 +117,7 @@ extension Translation {
         run(rule, deepens: deepens)
         return
       }
+      hit(ActionStep(.countRule, slot: UInt32(table)), slot: UInt32(table))
       guard !isResubmit, reader.missBehaviour(table: table) == .nextTable, table < 253 else { break }
       table &+= 1
     }
@@ -136,9 +137,7 @@ extension Translation {
   }
 
   private mutating func run(_ rule: PipelineRule, deepens: Bool) {
-    var count = ActionStep(.countRule)
-    count.low = UInt64(rule.slot)
-    hit(count, slot: rule.slot)
+    hit(ActionStep(.countRule, slot: rule.slot), slot: rule.slot)
     var frame = TranslationFrame(.list, range: rule.code.steps)
     frame.table = rule.table
     frame.deepens = deepens

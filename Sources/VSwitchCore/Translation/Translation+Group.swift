@@ -124,9 +124,7 @@ extension Translation {
       endList()
       return
     }
-    var count = ActionStep(.countRule)
-    count.low = UInt64(group.slot)
-    hit(count, slot: group.slot)
+    hit(ActionStep(.countRule, slot: group.slot), slot: group.slot)
     var frame = TranslationFrame(.group, range: memory.noActions)
     inherit(&frame)
     frame.group = group

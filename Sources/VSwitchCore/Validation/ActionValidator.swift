@@ -4,8 +4,13 @@
 struct ActionValidator {
   /// What is known of packets before the next action; nil: nothing is asked of them (buckets, packet-outs).
   private var match: Match?
+  /// OpenFlow 1.0's own actions need nothing: `FlowMod.allowsInconsistentActions`.
+  private let isLenient: Bool
 
-  init(match: Match? = nil) { self.match = match }
+  init(match: Match? = nil, isLenient: Bool = false) {
+    self.match = match
+    self.isLenient = isLenient
+  }
 
   mutating func check(_ actions: [Action]) throws(TableError) {
     if actions.contains(where: { if case .conjunction = $0 { true } else { false } }) {
@@ -60,7 +65,9 @@ struct ActionValidator {
     case .setField(let field, let value, let mask):
       guard field.isWritable else { throw .badSetField(field) }
       guard value & ~field.fullMask == 0, mask & ~field.fullMask == 0 else { throw .badSetValue(field) }
-      try checkWrite(Subfield(field))
+      if !isLenient || mask != field.fullMask || !ActionValidator.isOfOpenFlow10(field) {
+        try checkWrite(Subfield(field))
+      }
       if field == .vlanTCI { match?.set(.vlanTCI, value & 0x1000, mask: mask & 0x1000) }
     case .move(let source, let destination):
       guard source.bitCount == destination.bitCount else {
@@ -77,6 +84,15 @@ struct ActionValidator {
       }
       if let destination = bundle.destination { try checkWrite(destination) }
     default: break
+    }
+  }
+
+  private static func isOfOpenFlow10(_ field: Field) -> Bool {
+    switch field {
+    case .ipv4Source, .ipv4Destination, .ipDSCP, .tcpSource, .tcpDestination, .udpSource, .udpDestination, .sctpSource,
+      .sctpDestination:
+      true
+    default: false
     }
   }
 

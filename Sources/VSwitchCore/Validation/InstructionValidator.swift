@@ -6,6 +6,15 @@ struct InstructionValidator {
   let table: UInt8
   let match: Match
   let tables: FlowTables
+  private let isLenient: Bool
+
+  /// - Parameter table: where the rule is or is to be.
+  init(_ mod: FlowMod, table: UInt8, tables: FlowTables) {
+    self.table = table
+    match = mod.match
+    isLenient = mod.allowsInconsistentActions
+    self.tables = tables
+  }
 
   func check(_ instructions: Instructions) throws(TableError) {
     if let meter = instructions.meter { try checkMeter(meter) }
@@ -19,7 +28,7 @@ struct InstructionValidator {
   private func checkList(_ actions: [Action]) throws(TableError) {
     // The most frequent list of all.
     if actions.count == 1, case .output(let port, _) = actions[0] { return try ActionValidator.check(port) }
-    var validator = ActionValidator(match: match)
+    var validator = ActionValidator(match: match, isLenient: isLenient)
     try validator.check(actions)
     let references = References(actions)
     for group in references.groups where tables.groups[group] == nil { throw .unknownGroup(group) }

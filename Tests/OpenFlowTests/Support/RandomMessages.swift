@@ -170,6 +170,7 @@ extension SeededGenerator {
     if version == .v10 {
       mod.table = mod.command == .add ? 0 : FlowMod.allTables
       mod.flags = mod.command == .add ? [.resetCounts, .checkOverlap] : [.sendFlowRemoved]
+      mod.allowsInconsistentActions = true
       mod.cookie = isDelete ? 0 : mod.command != .add && coin() ? nil : next() >> 1
     } else {
       mod.table = isDelete && coin() ? FlowMod.allTables : 3

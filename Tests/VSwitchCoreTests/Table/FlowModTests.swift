@@ -145,7 +145,8 @@ import VSwitchCore
     bad.table = 255
     #expect(throws: TableError.badTable(255)) { try tables.apply(bad, now: 1) }
     bad.command = .modify
-    #expect(throws: TableError.badTable(255)) { try tables.apply(bad, now: 1) }
+    bad.table = 254
+    #expect(throws: TableError.badTable(254)) { try tables.apply(bad, now: 1) }
     bad.table = 253
     bad.command = .add
     try tables.apply(bad, now: 1)
@@ -208,7 +209,8 @@ import VSwitchCore
       try tables.apply(mod(source: source), now: 1)
       hit(source)
     }
-    tables.reader.countLookups(0, worker: 0, lookupCount: 5, matchedCount: 4)
+    // A lookup that found nothing counts for its table.
+    tables.reader.count(CounterSlot(index: 0), worker: 0, packetCount: 1, byteCount: 60, now: 1)
     let sum = tables.aggregate(RuleFilter())
     #expect(sum.flowCount == 4 && sum.packetCount == 4 && sum.byteCount == 400)
     let table = tables.statistics(table: 0)
@@ -216,5 +218,133 @@ import VSwitchCore
     var filter = RuleFilter()
     filter.table = 1
     #expect(tables.aggregate(filter).flowCount == 0)
+  }
+
+  @Test func whatGoneRulesHaveMatchedStaysWithTheirTable() throws {
+    try tables.apply(mod(source: 1), now: 1)
+    hit(1)
+    hit(1)
+    try tables.apply(mod(.delete, source: 1), now: 2)
+    _ = tables.endGracePeriod(tables.beginGracePeriod())
+    #expect(tables.statistics(table: 0).matchedCount == 2)
+  }
+
+  @Test func whatIsNotToBeCountedIsUnknown() throws {
+    var rule = mod(source: 1)
+    rule.flags = [.noPacketCounts]
+    try tables.apply(rule, now: 1)
+    rule = mod(source: 2)
+    rule.flags = [.noByteCounts]
+    try tables.apply(rule, now: 1)
+    for source in UInt32(1)...2 { hit(source) }
+    let rules = tables.rules().sorted { $0.match.key.ipv4Source < $1.match.key.ipv4Source }
+    #expect(rules.map(\.statistics.packetCount) == [.max, 1])
+    #expect(rules.map(\.statistics.byteCount) == [100, .max])
+    let sum = tables.aggregate(RuleFilter())
+    #expect(sum.packetCount == 1 && sum.byteCount == 100)
+  }
+
+  @Test func aModifyWithoutATableIsAboutAllAndAddsToTheFirst() throws {
+    var other = mod(source: 1)
+    other.table = 7
+    try tables.apply(other, now: 1)
+    try tables.apply(mod(source: 1), now: 1)
+    var change = mod(.modifyStrict, source: 1, output: 9)
+    change.table = FlowMod.allTables
+    try tables.apply(change, now: 2)
+    #expect(tables.ruleCount == 2 && tables.rules().allSatisfy { $0.instructions == change.instructions })
+    change = mod(.modify, source: 5, output: 9)
+    change.table = FlowMod.allTables
+    try tables.apply(change, now: 2)
+    #expect(tables.ruleCount(table: 0) == 2)
+    // Where it would go to an earlier table nothing is changed.
+    change = mod(.modify, source: 1)
+    change.table = FlowMod.allTables
+    change.instructions.gotoTable = 3
+    let before = tables.rules().map(\.instructions)
+    #expect(throws: TableError.badGotoTable(3)) { try tables.apply(change, now: 3) }
+    #expect(tables.rules().map(\.instructions) == before)
+  }
+
+  @Test func actionsOfOpenFlow10NeedNoMatchForWhatTheyChange() throws {
+    var rule = mod()
+    rule.instructions = Instructions(apply: [
+      .setField(.ipv4Source, value: 1, mask: 0xffff_ffff), .setField(.tcpDestination, value: 80, mask: 0xffff),
+      .output(PortNumber(1), maximumByteCount: 0),
+    ])
+    #expect(throws: TableError.self) { try tables.apply(rule, now: 1) }
+    rule.allowsInconsistentActions = true
+    try tables.apply(rule, now: 1)
+    rule.instructions = Instructions(apply: [.setField(.ipv6Source, value: 1, mask: .max)])
+    #expect(throws: TableError.self) { try tables.apply(rule, now: 1) }
+  }
+
+  // MARK: limits
+
+  @Test func aFullBridgeTakesNoMoreRules() throws {
+    tables.ruleLimit = 3
+    for source in UInt32(1)...2 { try tables.apply(mod(source: source), now: 1) }
+    let bundle = (UInt32(3)...4).map { TableChange.flow(mod(source: $0)) }
+    #expect(throws: BundleError(index: 1, error: .tooManyRules)) { try tables.apply(bundle: bundle, now: 1) }
+    #expect(tables.ruleCount == 2, "nothing of the bundle is left")
+    try tables.apply(mod(source: 3), now: 1)
+    #expect(throws: TableError.tooManyRules) { try tables.apply(mod(source: 4), now: 1) }
+    // One that takes another's place is no more.
+    try tables.apply(mod(source: 3, output: 2), now: 1)
+    try tables.apply(mod(.modify, source: 2, output: 5), now: 1)
+    try tables.apply(mod(.delete, source: 1), now: 1)
+    try tables.apply(mod(source: 4), now: 1)
+    #expect(tables.ruleCount == 3)
+  }
+
+  // MARK: learn
+
+  @Test func learnedRulesGoWithTheLastThatMadeThem() throws {
+    func learner(_ priority: UInt16, deletes: Bool = true) -> FlowMod {
+      var learn = LearnAction(table: 4)
+      learn.cookie = 0x77
+      if deletes { learn.flags = .deleteLearned }
+      var rule = mod()
+      rule.priority = priority
+      rule.instructions = Instructions(apply: [.learn(learn)])
+      return rule
+    }
+    func learned(_ cookie: UInt64, _ source: UInt32) -> FlowMod {
+      var rule = mod(source: source)
+      rule.table = 4
+      rule.cookie = cookie
+      rule.flags = .sendFlowRemoved
+      return rule
+    }
+    for priority in UInt16(1)...2 { try tables.apply(learner(priority), now: 1) }
+    try tables.apply(bundle: [.flow(learned(0x77, 1)), .flow(learned(0x77, 2)), .flow(learned(0x78, 3))], now: 1)
+    var gone = learner(1)
+    gone.command = .deleteStrict
+    try tables.apply(gone, now: 2)
+    #expect(tables.ruleCount(table: 4) == 3, "there is another that may learn them again")
+    // In the same step it comes back: nothing is lost.
+    gone = learner(2)
+    gone.command = .deleteStrict
+    try tables.apply(bundle: [.flow(gone), .flow(learner(2))], now: 3)
+    #expect(tables.ruleCount(table: 4) == 3)
+    #expect(throws: BundleError.self) { try tables.apply(bundle: [.flow(gone), .flow(badRule)], now: 3) }
+    #expect(tables.ruleCount(table: 4) == 3, "what is undone deletes nothing")
+    // One that no longer learns lets them go as if it was deleted.
+    var changed = mod(.modifyStrict)
+    changed.priority = 2
+    try tables.apply(changed, now: 4)
+    #expect(tables.rules().filter { $0.table == 4 }.map(\.cookie) == [0x78])
+    #expect(tables.endGracePeriod(tables.beginGracePeriod()).map(\.reason) == [.delete, .delete])
+    try tables.apply(bundle: [.flow(learned(0x77, 1)), .flow(learner(1, deletes: false))], now: 5)
+    gone = learner(1, deletes: false)
+    gone.command = .deleteStrict
+    try tables.apply(gone, now: 6)
+    #expect(tables.ruleCount(table: 4) == 2, "only if it was asked for")
+  }
+
+  private var badRule: FlowMod {
+    var rule = mod()
+    rule.instructions.gotoTable = 0
+    return rule
   }
 }

@@ -36,6 +36,6 @@ import VSwitchCore
   var pipeline: BridgePipeline {
     unsafe BridgePipeline(
       tables: tables.reader, ports: ports, portLimit: Self.portLimit, localPort: [], fragmentHandling: .normal,
-      missBehaviour: .drop, worker: 0)
+      missBehaviour: .drop)
   }
 }

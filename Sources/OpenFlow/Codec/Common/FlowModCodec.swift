@@ -115,6 +115,7 @@ enum FlowModCodec {
     mod.cookie = mod.isDelete ? 0 : cookie == .max && mod.command != .add ? nil : cookie
     if mod.isDelete { mod.outPort = PortNumber(wire10: outPort) }
     mod.instructions = try InstructionCodec.decode(&reader, .v10, match: mod.match)
+    mod.allowsInconsistentActions = true
     guard buffer == noBuffer || mod.isDelete else { throw .badRequestBufferUnknown }
   }
 

@@ -5,9 +5,11 @@ struct References {
   var groups: [UInt32] = []
   var meters: [UInt32] = []
   var ports: [PortNumber] = []
+  /// Rules that go when nothing refers to them.
+  var learned: [LearnedRules] = []
 
-  /// Whether there are no groups and meters.
-  var isEmpty: Bool { groups.isEmpty && meters.isEmpty }
+  /// Whether there is nothing that is counted.
+  var isEmpty: Bool { groups.isEmpty && meters.isEmpty && learned.isEmpty }
 
   init(_ instructions: Instructions) {
     if let meter = instructions.meter { meters.append(meter) }
@@ -27,6 +29,8 @@ struct References {
       case .group(let group): groups.append(group)
       case .meter(let meter): meters.append(meter)
       case .bundle(let bundle) where bundle.destination == nil: ports.append(contentsOf: bundle.members)
+      case .learn(let learn) where learn.flags.contains(.deleteLearned):
+        learned.append(LearnedRules(table: learn.table, cookie: learn.cookie))
       case .clone(let nested): add(nested)
       case .conntrack(let conntrack): add(conntrack.actions)
       default: break

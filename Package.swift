@@ -89,7 +89,7 @@ let package = Package(
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["OVSDB", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
+      name: "SystemTests", dependencies: ["OVSDB", "OpenFlow", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
       exclude: ["Clients"], swiftSettings: strict),
     .testTarget(name: "GuestTests", dependencies: ["TestSupport"], swiftSettings: strict),
   ],

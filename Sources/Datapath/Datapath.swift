@@ -19,9 +19,10 @@ package final class Datapath: Sendable {
   let flowEvents: EventRing
   let flowEventPump = Mutex<FlowEventPump?>(nil)
   let flowExpiry = Mutex<FlowExpiry?>(nil)
-  /// Rules that went because their time was over. One consumer.
-  package let expiredFlows: AsyncStream<ExpiredFlows>
-  let expiredFlowSource: AsyncStream<ExpiredFlows>.Continuation
+  /// What happened to rules without a controller's asking: their time was over, a packet had one learned, the tables were
+  /// emptied. One consumer.
+  package let flowOutcomes: AsyncStream<BridgeFlowOutcome>
+  let flowOutcomeSource: AsyncStream<BridgeFlowOutcome>.Continuation
   /// Packets that rules have sent to controllers; when too many wait, the newest are dropped. One consumer.
   package let controllerPackets: AsyncStream<BridgePacket>
   let controllerPacketSource: AsyncStream<BridgePacket>.Continuation
@@ -31,7 +32,7 @@ package final class Datapath: Sendable {
 
   /// Starts the worker; no ports yet.
   package init(_ options: DatapathOptions) throws(ConfigError) {
-    (expiredFlows, expiredFlowSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
+    (flowOutcomes, flowOutcomeSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
     (controllerPackets, controllerPacketSource) = AsyncStream.makeStream(
       bufferingPolicy: .bufferingOldest(Datapath.controllerPacketLimit))
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
@@ -101,6 +102,7 @@ package final class Datapath: Sendable {
           } catch { state.failures[key] = error }
         }
       }
+      refreshLinks(&state)
       publish(&state)
       removeBridges(&state, config)
       let ports = Handover(opened)
@@ -114,7 +116,40 @@ package final class Datapath: Sendable {
   }
 
   /// The state of every configured port now (link state read from the system).
-  package func portStates() -> [PortState] { state.withLock { states($0) } }
+  package func portStates() -> [PortState] {
+    state.withLock { state in
+      let found = states(state)
+      if noteLinks(found, &state) { publish(&state) }
+      return found
+    }
+  }
+
+  /// Looks which ports have a link, for groups and bundles.
+  private func refreshLinks(_ state: inout ControlState) { _ = noteLinks(states(state), &state) }
+
+  private func refreshLink(_ name: String) {
+    state.withLock { state in
+      let found = state.ports.filter { $0.key.name == name }.map { key, port in
+        var result = PortState(bridge: key.bridge, name: key.name)
+        port.describe(&result, engine: worker.engineName, guest: vhostUser.description(slot: port.slot))
+        return result
+      }
+      if noteLinks(found, &state) { publish(&state) }
+    }
+  }
+
+  /// - Returns: whether a link has come or gone.
+  private func noteLinks(_ found: [PortState], _ state: inout ControlState) -> Bool {
+    var hasChanged = false
+    for port in found {
+      let key = PortKey(bridge: port.bridge, name: port.name)
+      let isUp = port.isLinkUp == true && port.isAdminUp != false
+      guard let known = state.ports[key], known.isLinkUp != isUp else { continue }
+      state.ports[key]?.isLinkUp = isUp
+      hasChanged = true
+    }
+    return hasChanged
+  }
 
   private func open(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) throws(ConfigError) -> PortIO? {
     let slot = try state.takeSlot()
@@ -169,6 +204,7 @@ package final class Datapath: Sendable {
     for wanted in config.bridges {
       if let known = state.bridges[wanted.name] {
         state.bridges[wanted.name]?.config = wanted
+        if known.config.emptiesTables(for: wanted) { emptyTables(wanted, &state) }
         if known.config.macTableLimit != wanted.macTableLimit {
           // A new table starts empty; flooding finds the stations again.
           let old = known.macTable
@@ -246,7 +282,10 @@ package final class Datapath: Sendable {
       if case .deleted = event, let open { follow(open) }
       return true
     }
-    if isOurs { eventSource.yield(.linkChanged(name: notice.name)) }
+    guard isOurs else { return }
+    // Groups that watch the port do not wait for whoever listens.
+    refreshLink(notice.name)
+    eventSource.yield(.linkChanged(name: notice.name))
   }
 
   /// Listens where a port's link lives now, if that is another namespace than the switch's.

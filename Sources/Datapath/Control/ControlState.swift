@@ -24,10 +24,11 @@ struct ControlState {
   /// Number of the next bridge's flow tables.
   private var nextBridgeIdentifier: UInt32 = 1
 
-  /// Adds a bridge with its first rule. Without memory for flow tables it still forwards as a learning bridge.
+  /// Adds a bridge with its first rule, if it is to have one. Without memory for flow tables it is a learning bridge.
   mutating func addBridge(_ config: BridgeConfig, macTable: MACTable, events: EventRing, seed: UInt64) {
     let flows = try? BridgeFlows(
-      identifier: nextBridgeIdentifier, events: events, seed: seed, now: monotonicNanoseconds())
+      identifier: nextBridgeIdentifier, events: events, seed: seed, beginsAsNormal: config.beginsAsNormal,
+      now: monotonicNanoseconds())
     nextBridgeIdentifier += 1
     bridges[config.name] = BridgeState(config: config, macTable: macTable, flows: flows)
   }
@@ -59,7 +60,7 @@ struct ControlState {
 
   /// The open ports of a bridge.
   func numberedPorts(of bridge: String) -> [(number: PortNumber, slot: UInt16)] {
-    ports.filter { $0.key.bridge == bridge }.map { (PortNumber(openFlow10: $1.portNumber), $1.slot) }
+    ports.filter { $0.key.bridge == bridge }.map { ($1.number, $1.slot) }
   }
 
   /// The forwarding tables for what is open now.
@@ -82,15 +83,20 @@ struct ControlState {
         entries[slot].bridge = UInt16(index)
         entries[slot].isProtected = port.config.isProtected
         entries[slot].forwardsReservedMulticast = port.config.forwardReservedMulticast
+        let settings = bridge.flows?.portSettings[port.number] ?? []
+        entries[slot].isLeftOutOfFloods = settings.contains(.noFlood)
+        entries[slot].isClosed = settings.contains(.noForward) || settings.contains(.isDown)
         entries[slot].vlan.deallocate()
         entries[slot].vlan = VLANPolicy(port.config.vlan)
         members.append(port.slot)
-        numbered.append((PortNumber(openFlow10: port.portNumber), port.slot))
+        numbered.append((port.number, port.slot))
       }
-      bridge.flows?.noteLivePorts(Set(numbered.map(\.number)))
+      bridge.flows?.noteLivePorts(Set(ports.filter { $0.key.bridge == name && $0.value.isLinkUp }.map(\.value.number)))
       var flows: FlowBridge?
       var normalRule: NormalRule?
-      if let slot = bridge.flows?.normalSlot, let tables = bridge.flows?.tables {
+      if bridge.flows?.isStandalone == true {
+        // As a learning bridge, whatever the rules say.
+      } else if let slot = bridge.flows?.normalSlot, let tables = bridge.flows?.tables {
         normalRule = NormalRule(tables: tables.reader, slot: slot)
       } else if let owner = bridge.flows?.makeBridge(index: UInt16(index), ports: numbered) {
         flowBridges.append(owner)

@@ -20,6 +20,11 @@ struct OpenPort: Sendable {
   var tapDescriptor: Int32 = -1
   /// Interface index of a system port when it was opened.
   var interfaceIndex: Int?
+  /// Whether its link was up when last looked at: it is live for groups and bundles.
+  var isLinkUp = true
+
+  /// Its number as flow tables have it.
+  var number: PortNumber { PortNumber(openFlow10: portNumber) }
 
   /// Whether the device behind the port has gone, so that the port has to be opened anew.
   func isDeviceGone() -> Bool {

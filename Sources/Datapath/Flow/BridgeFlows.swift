@@ -20,12 +20,15 @@ final class BridgeFlows {
   private var portsVersion: UInt64 = 0
   var fragmentHandling = FragmentHandling.normal
   /// Where the one rule counts that says NORMAL of every packet, as that which a bridge begins with: then no packet is looked
-  /// up. Nil where there are other rules.
+  /// up. Nil where there are other rules, or settings of ports that make a difference.
   private(set) var normalSlot: CounterSlot?
+  /// No controller answers: what the rules say does not count, and every packet is forwarded as NORMAL.
+  var isStandalone = false
 
-  /// Tables with the rule that a bridge of its own has: everything as NORMAL.
-  /// - Parameter now: nanoseconds.
-  init(identifier: UInt32, events: EventRing, seed: UInt64, now: UInt64) throws(ConfigError) {
+  /// - Parameters:
+  ///   - beginsAsNormal: whether there is a rule from the start: everything as NORMAL.
+  ///   - now: nanoseconds.
+  init(identifier: UInt32, events: EventRing, seed: UInt64, beginsAsNormal: Bool, now: UInt64) throws(ConfigError) {
     guard let megaflows = MegaflowCache(seed: seed), let exactMatch = ExactMatchCache(seed: seed) else {
       throw ConfigError(cause: "no memory for a cache of flows", remedy: "raise the memory limit of the service")
     }
@@ -34,6 +37,7 @@ final class BridgeFlows {
     tables = FlowTables(workerCount: 1, seed: seed)
     self.identifier = identifier
     self.events = events
+    guard beginsAsNormal else { return }
     do { try tables.apply(BridgeFlows.normalRule, now: now) } catch {
       throw ConfigError(cause: "the first rule was refused (\(error))", remedy: "report this")
     }
@@ -58,7 +62,7 @@ final class BridgeFlows {
   func noteRules() -> Bool {
     let before = normalSlot
     normalSlot = nil
-    if let (rule, slot) = tables.onlyRule {
+    if portSettings.isEmpty, let (rule, slot) = tables.onlyRule {
       let isNormal =
         rule.instructions == BridgeFlows.normalRule.instructions
         || rule.instructions == Instructions(apply: [.output(.normal, maximumByteCount: 0xffff)])
@@ -69,7 +73,7 @@ final class BridgeFlows {
     return before != normalSlot
   }
 
-  /// Says which ports there are, for buckets that watch one.
+  /// Says which ports have a link, for buckets that watch one.
   func noteLivePorts(_ numbers: Set<PortNumber>) {
     guard numbers != livePorts else { return }
     livePorts = numbers
@@ -83,7 +87,10 @@ final class BridgeFlows {
     return FlowBridgeOwner(
       index: index, self,
       ports: ports.map { port in
-        (port.number, port.slot, (portSettings[port.number] ?? []).union([.exists, .isLive]))
+        var flags = portSettings[port.number] ?? []
+        flags.insert(.exists)
+        if livePorts.contains(port.number) { flags.insert(.isLive) }
+        return (port.number, port.slot, flags)
       }, portsVersion: portsVersion)
   }
 }

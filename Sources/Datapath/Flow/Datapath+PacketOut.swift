@@ -50,6 +50,7 @@ extension Burst {
     pool[index].byteCount = UInt32(truncatingIfNeeded: data.count)
     // It came in nowhere: what becomes of it is counted at no port.
     pool[index].inPort = bridge.slot(of: inPort.rawValue) ?? Burst.controllerSlot
+    unsafe controllerPort.pointee.bridge = bridge.index
     var key = FlowKey()
     var layout = PacketLayout()
     let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: data.count)

@@ -66,8 +66,10 @@ extension Datapath {
         }
         if limit > 0, isFull(flows, rule, limit) { return }
         // A rule that can't be is one that the packet's fields don't make sense for: nothing is learned.
-        _ = try? flows.tables.apply(.flow(rule), now: monotonicNanoseconds())
-        _ = settle(flows, &state)
+        var outcome = FlowChangeOutcome()
+        outcome.events = (try? flows.tables.apply(.flow(rule), now: monotonicNanoseconds())) ?? []
+        outcome.removed = settle(flows, &state)
+        tell(outcome, of: identifier, state)
       }
     case .finTimeout(let identifier, let slot, let idleSeconds, let hardSeconds):
       state.withLock { state in
@@ -77,6 +79,14 @@ extension Datapath {
           now: monotonicNanoseconds())
       }
     }
+  }
+
+  /// Passes on what happened to rules, if anything did that anybody may want to know.
+  func tell(_ outcome: FlowChangeOutcome, of identifier: UInt32, _ state: ControlState) {
+    guard !outcome.events.isEmpty || !outcome.removed.isEmpty,
+      let name = state.bridges.first(where: { $0.value.flows?.identifier == identifier })?.key
+    else { return }
+    flowOutcomeSource.yield(BridgeFlowOutcome(bridge: name, outcome: outcome))
   }
 
   /// Whether as many rules of this cookie are in the table as may be learned, and this is none of them.

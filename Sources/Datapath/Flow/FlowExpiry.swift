@@ -5,8 +5,8 @@ import Dispatch
 import Synchronization
 import VSwitchCore
 
-/// Rules of a bridge that went because of their timeouts.
-package struct ExpiredFlows: Sendable {
+/// What happened to a bridge's rules without a controller's asking.
+package struct BridgeFlowOutcome: Sendable {
   package var bridge: String
   package var outcome: FlowChangeOutcome
 }
@@ -55,7 +55,7 @@ extension Datapath {
   func startFlowExpiry() {
     let expiry = FlowExpiry { [weak self] in
       guard let self else { return }
-      for expired in expireFlows() { expiredFlowSource.yield(expired) }
+      for expired in expireFlows() { flowOutcomeSource.yield(expired) }
     }
     flowExpiry.withLock { $0 = expiry }
   }
@@ -66,14 +66,14 @@ extension Datapath {
       return expiry
     }
     expiry?.stop()
-    expiredFlowSource.finish()
+    flowOutcomeSource.finish()
   }
 
   /// Takes out the rules whose time is over, and sets the timer for the next.
-  private func expireFlows() -> [ExpiredFlows] {
+  private func expireFlows() -> [BridgeFlowOutcome] {
     state.withLock { state in
       let now = monotonicNanoseconds()
-      var expired: [ExpiredFlows] = []
+      var expired: [BridgeFlowOutcome] = []
       for (name, bridge) in state.bridges {
         guard let flows = bridge.flows, let due = flows.tables.nextExpiry else { continue }
         guard due <= now else {
@@ -83,7 +83,7 @@ extension Datapath {
         var outcome = FlowChangeOutcome()
         outcome.events = flows.tables.expire(now: now)
         outcome.removed = settle(flows, &state)
-        expired.append(ExpiredFlows(bridge: name, outcome: outcome))
+        expired.append(BridgeFlowOutcome(bridge: name, outcome: outcome))
       }
       return expired
     }

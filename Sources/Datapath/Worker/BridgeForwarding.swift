@@ -97,17 +97,18 @@ extension Burst {
   @inline(never)
   func forwardNormal(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
-    guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].bridge != Forwarding.noBridge,
+    let isFromController = slot == Burst.controllerSlot
+    let port = unsafe isFromController ? controllerPort : forwarding.ports + Int(slot)
+    guard isFromController || Int(slot) < forwarding.portLimit, unsafe port.pointee.bridge != Forwarding.noBridge,
       let key = unsafe EthernetHeader(pool.frame(index), byteCount: Int(pool[index].byteCount))
     else {
       drop(index, .truncated)
       return
     }
     // Of a bridge with flow tables it has been counted already.
-    if key.ethernetDestination & 0x0100_0000_0000 != 0, unsafe !forwarding.ports[Int(slot)].hasFlows {
+    if key.ethernetDestination & 0x0100_0000_0000 != 0, unsafe !port.pointee.hasFlows {
       unsafe counters[Int(slot)].receivedMulticastPackets &+= 1
     }
-    let port = unsafe forwarding.ports + Int(slot)
     let bridge = unsafe forwarding.bridges + Int(port.pointee.bridge)
     var reason = DropReason.noOutput
     guard let arrival = unsafe port.pointee.vlan.arrival(outer: key.outerTag, inner: key.innerTag, reason: &reason)
@@ -123,7 +124,7 @@ extension Burst {
     }
     let now = unsafe state.pointee.now
     let learns = unsafe !bridge.pointee.hasFloodVLANs || !bridge.pointee.floodVLANs.contains(arrival.vlan)
-    if learns, key.ethernetSource & 0x0100_0000_0000 == 0 {
+    if learns, !isFromController, key.ethernetSource & 0x0100_0000_0000 == 0 {
       let before = unsafe bridge.pointee.macTable.changeCount
       unsafe bridge.pointee.macTable.learn(vlan: arrival.vlan, address: key.ethernetSource, port: slot, now: now)
       let changes = unsafe bridge.pointee.macTable.changeCount &- before
@@ -162,6 +163,10 @@ extension Burst {
       drop(index, .protectedPort)
       return
     }
+    guard unsafe !exitPort.pointee.isClosed else {
+      drop(index, .portDoesNotForward)
+      return
+    }
     let newTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
     if unsafe exitPort.pointee.patchPeer == Forwarding.noPeer {
       // Flow tables are asked for every packet.
@@ -192,7 +197,9 @@ extension Burst {
     for member in 0..<(unsafe bridge.pointee.memberCount) {
       let exit = unsafe members[member]
       let exitPort = unsafe forwarding.ports + Int(exit)
-      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival) else { continue }
+      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival),
+        unsafe !exitPort.pointee.isLeftOutOfFloods, unsafe !exitPort.pointee.isClosed
+      else { continue }
       if onlyReserved, unsafe !exitPort.pointee.forwardsReservedMulticast { continue }
       if unsafe isProtected && exitPort.pointee.isProtected {
         wasProtected = true

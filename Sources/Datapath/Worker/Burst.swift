@@ -33,6 +33,8 @@ import VSwitchCore
   /// What flow tables are run with.
   let flows = FlowScratch()
   let state: UnsafeMutablePointer<State>
+  /// Stands for the port where a controller's packet came in, in its bridge: it carries every VLAN.
+  let controllerPort: UnsafeMutablePointer<ForwardingPort>
 
   struct State {
     var dirtyCount = 0
@@ -58,6 +60,8 @@ import VSwitchCore
     unsafe receivedCounts.initialize(repeating: 0, count: Burst.portLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
+    unsafe controllerPort = .allocate(capacity: 1)
+    unsafe controllerPort.initialize(to: ForwardingPort(vlan: VLANPolicy(VLANConfig())))
   }
 
   func deallocate() {
@@ -70,6 +74,8 @@ import VSwitchCore
     unsafe exit.deallocate()
     unsafe receivedCounts.deallocate()
     unsafe state.deallocate()
+    unsafe controllerPort.pointee.vlan.deallocate()
+    unsafe controllerPort.deallocate()
     decisions.deallocate()
     flows.deallocate()
     pool.deallocate()

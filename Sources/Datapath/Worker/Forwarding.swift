@@ -15,6 +15,9 @@ struct ForwardingPort {
   var patchPeer: UInt16 = Forwarding.noPeer
   var isProtected = false
   var forwardsReservedMulticast = false
+  /// What a controller has set (OFPPC_NO_FLOOD; OFPPC_NO_FWD, OFPPC_PORT_DOWN), for the NORMAL action.
+  var isLeftOutOfFloods = false
+  var isClosed = false
   /// Its bridge has flow tables; set by `ForwardingTables`. (A look at the bridge's own field would copy all of it.)
   var hasFlows = false
   var vlan: VLANPolicy

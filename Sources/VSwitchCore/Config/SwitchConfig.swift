@@ -26,6 +26,19 @@ public struct BridgeConfig: Equatable, Sendable {
   public var forwardReservedMulticast = false
   /// `other_config:hwaddr`: the bridge's own MAC, nil to derive one from its ports.
   public var hardwareAddress: MACAddress?
+  /// `fail_mode=secure`: without a controller's rules nothing is forwarded.
+  public var isSecure = false
+  /// Whether controllers are to program it (rows of Controller of type `primary`).
+  public var hasControllers = false
+
+  /// Whether its tables begin with the rule to forward everything as NORMAL, and have it again when they are emptied because
+  /// controllers came or went or `fail_mode` was changed.
+  public var beginsAsNormal: Bool { !isSecure && !hasControllers }
+
+  /// Whether its tables are to be emptied for another configuration in its place, as Open vSwitch does.
+  public func emptiesTables(for other: BridgeConfig) -> Bool {
+    hasControllers != other.hasControllers || (isSecure != other.isSecure && !other.hasControllers)
+  }
 
   public init(name: String) { self.name = name }
 }

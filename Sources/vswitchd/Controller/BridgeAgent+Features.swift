@@ -4,6 +4,9 @@ import OpenFlow
 import VSwitchCore
 
 extension BridgeAgent {
+  /// Meter numbers from here on mean several (OFPM_…).
+  static var allMeters: UInt32 { 0xffff_fffd }
+
   /// One table stands for all, which are alike: the answer stays small (some controllers take long over large ones).
   nonisolated var tableFeatures: [TableFeatures] {
     let matched = Field.allCases.filter { !isInternal($0) }

@@ -4,37 +4,74 @@
 
 import Datapath
 import Logging
+import OVSDB
 import OpenFlow
 import VSwitchCore
 
 /// The OpenFlow side of a bridge.
 actor BridgeAgent {
   nonisolated let name: String
-  private let plane: any FlowPlane
-  private let blocking = BlockingCalls()
-  private var sessions: [Int: ControllerSession] = [:]
+  /// Who listens in on the controllers' sessions.
+  nonisolated let snoop = SnoopHub()
+  let plane: any FlowPlane
+  let blocking = BlockingCalls()
+  private(set) var plan: BridgePlan
+  var sessions: [Int: ControllerSession] = [:]
   private var nextSession = 0
   /// The last election of a primary; nil before the first.
   private var generationID: UInt64?
-  /// Column `datapath_id` of the bridge.
-  private let datapathID: @Sendable (String) async -> UInt64
+  var remotes: [RowUUID: ControllerRemote] = [:]
+  var standIn = StandIn()
+  var ports = AgentPorts()
+  var tableSettings: [UInt8: TableDescription] = [:]
+  /// Whether a table with vacancy events was last told to be nearly full.
+  var vacancyIsLow: [UInt8: Bool] = [:]
+  var fragmentHandling = SwitchConfiguration.FragmentHandling.normal
+  /// Sessions that watch the flow tables.
+  var watchers: Set<Int> = []
 
-  init(name: String, plane: any FlowPlane, datapathID: @escaping @Sendable (String) async -> UInt64) {
-    self.name = name
+  init(_ plan: BridgePlan, plane: any FlowPlane) {
+    name = plan.name
+    self.plan = plan
     self.plane = plane
-    self.datapathID = datapathID
+  }
+
+  /// Takes over what the database asks for now; who is connected under other terms has to come again.
+  func follow(_ plan: BridgePlan) async {
+    let old = self.plan
+    self.plan = plan
+    if old.versions != plan.versions || old.datapathID != plan.datapathID {
+      for session in sessions.values { await session.connection?.close() }
+    }
+    await watchControllers()
   }
 
   // MARK: sessions
 
   /// Serves a connection until it ends.
-  func serve(_ connection: OpenFlowConnection, _ versions: VersionSet) async {
+  /// - Parameters:
+  ///   - onConnected: called when a version is agreed on, with the session's number.
+  ///   - onEnded: called in the end.
+  func serve(
+    _ connection: OpenFlowConnection, _ settings: ControllerPlan.Settings,
+    onConnected: @escaping @Sendable (Int, ControllerSession) -> Void = { _, _ in },
+    onEnded: @escaping @Sendable (Int) -> Void = { _ in }
+  ) async {
     let number = nextSession
     nextSession += 1
-    let session = ControllerSession(self, number: number)
-    sessions[number] = session
-    await connection.serve(versions, session)
+    let session = ControllerSession(self, number: number, settings, onConnected: onConnected)
+    await connection.serve(plan.versions, session)
     sessions[number] = nil
+    if watchers.remove(number) != nil { await reportFlowEvents() }
+    onEnded(number)
+    await lost(number)
+    if !settings.isService { await tellControllerStatus(.channelStatus) }
+  }
+
+  /// A session has agreed on a version: from now on it is told what it wants to know.
+  func began(_ session: ControllerSession, number: Int) async {
+    sessions[number] = session
+    await tellControllerStatus(.channelStatus, except: number)
   }
 
   /// Gives a session the role that it asks for (OpenFlow 1.5 §6.3.7).
@@ -46,22 +83,59 @@ actor BridgeAgent {
     }
     if wanted.role == .primary {
       for other in sessions.values where other !== session {
-        if await other.role == .primary { await other.become(.secondary) }
+        if await other.role == .primary { await other.demote(generationID: wanted.generationID) }
       }
     }
-    if wanted.role != .noChange { await session.become(wanted.role) }
+    if wanted.role != .noChange {
+      await session.become(wanted.role)
+      await tellControllerStatus(.role)
+    }
     return RoleMessage(await session.role, generationID: generationID ?? .max)
   }
 
   /// A packet that rules have sent to controllers.
   func tell(_ packet: ControllerPacket) async {
-    for session in sessions.values { await session.tell(packet) }
+    let now = plane.flowClock
+    for session in sessions.values { await session.tell(packet, now: now) }
+  }
+
+  /// Tells the others of a group or meter change (OpenFlow 1.4 §7.4.5).
+  func forward(_ request: Message, from source: ControllerSession) async {
+    for session in sessions.values where session !== source { await session.tell(RequestForward(request)) }
+  }
+
+  // MARK: controllers' state
+
+  /// How each controller stands (OpenFlow 1.5 §7.3.5.20).
+  func controllerStatuses() async -> [ControllerStatus] {
+    var statuses: [ControllerStatus] = []
+    for remote in remotes.sorted(by: { $0.key < $1.key }) { statuses += await remote.value.statuses() }
+    return statuses
+  }
+
+  private func tellControllerStatus(_ reason: ControllerStatus.Reason, except: Int? = nil) async {
+    for (number, session) in sessions where number != except {
+      guard await session.wantsControllerStatus(reason) else { continue }
+      for status in await controllerStatuses() { await session.tell(status, reason) }
+    }
   }
 
   // MARK: changes
 
+  /// Who made a change: the session and the message's transaction.
+  struct Cause: Sendable {
+    var session: Int
+    var xid: UInt32
+  }
+
+  /// Why changes were refused, and which of them.
+  struct Refusal: Error {
+    var index: Int
+    var code: ErrorCode
+  }
+
   /// Makes changes at one step, or none.
-  func change(_ changes: [TableChange]) async throws(ErrorCode) {
+  func change(_ changes: [TableChange], _ cause: Cause) async throws(Refusal) {
     let result = await blocking { [plane, name] () -> Result<FlowChangeOutcome, FlowChangeError> in
       do throws(FlowChangeError) {
         return .success(try plane.changeFlows(bridge: name, changes))
@@ -70,27 +144,23 @@ actor BridgeAgent {
       }
     }
     switch result {
-    case .success(let outcome): await tell(outcome.removed)
-    case .failure(.refused(_, let error)): throw ErrorCode(error)
-    case .failure(.noBridge): throw .badRequestUnknown
+    case .success(let outcome):
+      if !outcome.removed.isEmpty || !outcome.events.isEmpty { await tell(outcome, cause) }
+      if tableSettings.values.contains(where: \.sendsVacancyEvents) { await tellVacancies() }
+    case .failure(.refused(let index, let error)): throw Refusal(index: index, code: ErrorCode(error))
+    case .failure(.noBridge): throw Refusal(index: 0, code: .badRequestUnknown)
     }
   }
 
-  /// Tells sessions of rules that asked for it.
-  func tell(_ removed: [RemovedRule]) async {
-    for rule in removed where rule.rule.flags.contains(.sendFlowRemoved) {
-      var message = FlowRemoved()
-      message.match = rule.rule.match
-      message.cookie = rule.rule.cookie
-      message.priority = rule.rule.priority
-      message.reason = FlowRemoved.Reason(rawValue: rule.reason.rawValue) ?? .delete
-      message.table = rule.rule.table
-      message.duration = ElapsedTime(nanoseconds: rule.removedAt &- rule.rule.createdAt)
-      message.idleTimeoutSeconds = rule.rule.idleTimeoutSeconds
-      message.hardTimeoutSeconds = rule.rule.hardTimeoutSeconds
-      message.packetCount = rule.rule.statistics.packetCount
-      message.byteCount = rule.rule.statistics.byteCount
+  /// Tells sessions what happened to rules.
+  func tell(_ outcome: FlowChangeOutcome, _ cause: Cause? = nil) async {
+    for rule in outcome.removed where rule.rule.flags.contains(.sendFlowRemoved) {
+      let message = FlowRemoved(rule)
       for session in sessions.values { await session.tell(message) }
+    }
+    guard !outcome.events.isEmpty else { return }
+    for number in watchers.sorted() {
+      await sessions[number]?.tell(outcome.events, ownTransaction: cause?.session == number ? cause?.xid : nil)
     }
   }
 
@@ -108,123 +178,5 @@ actor BridgeAgent {
     case .noBridge: throw .badRequestUnknown
     case nil: break
     }
-  }
-
-  // MARK: questions
-
-  /// Calls the datapath; a bridge that is gone meanwhile has nothing to tell.
-  private func ask<T: Sendable>(_ body: @escaping @Sendable (any FlowPlane, String) -> T?) async throws(ErrorCode) -> T
-  {
-    guard let answer = await blocking({ [plane, name] in body(plane, name) }) else { throw .badRequestUnknown }
-    return answer
-  }
-
-  func flows(_ request: FlowStatisticsRequest) async throws(ErrorCode) -> [FlowStatistics] {
-    let filter = RuleFilter(request)
-    let rules = try await ask { plane, name in plane.rules(bridge: name, filter) }
-    let now = plane.flowClock
-    return rules.map { FlowStatistics($0, now: now) }
-  }
-
-  func aggregate(_ request: FlowStatisticsRequest) async throws(ErrorCode) -> FlowAggregate {
-    let filter = RuleFilter(request)
-    let sum = try await ask { plane, name in plane.aggregate(bridge: name, filter) }
-    var statistics = FlowAggregate()
-    statistics.packetCount = sum.packetCount
-    statistics.byteCount = sum.byteCount
-    statistics.flowCount = UInt32(clamping: sum.flowCount)
-    return statistics
-  }
-
-  func tables() async throws(ErrorCode) -> [TableCounters] {
-    let tables = try await ask { plane, name in plane.tableStatistics(bridge: name) }
-    return tables.enumerated().map { number, table in
-      var statistics = TableCounters(table: UInt8(number))
-      statistics.activeCount = UInt32(clamping: table.activeCount)
-      statistics.lookupCount = table.lookupCount
-      statistics.matchedCount = table.matchedCount
-      statistics.name = "table\(number)"
-      statistics.maximumEntries = 1_000_000
-      statistics.wildcards = 0x3f_ffff
-      return statistics
-    }
-  }
-
-  func groupDescriptions(_ id: UInt32) async throws(ErrorCode) -> [GroupDescription] {
-    try await ask { plane, name in plane.groupDescriptions(bridge: name, id >= GroupMod.allGroups ? nil : id) }
-  }
-
-  func groupStatistics(_ id: UInt32) async throws(ErrorCode) -> [GroupCounters] {
-    let groups = try await ask { plane, name in
-      plane.groupStatistics(bridge: name, id >= GroupMod.allGroups ? nil : id)
-    }
-    let now = plane.flowClock
-    return groups.map { group in
-      var statistics = GroupCounters(group: group.id)
-      statistics.referenceCount = UInt32(clamping: group.referenceCount)
-      statistics.packetCount = group.statistics.packetCount
-      statistics.byteCount = group.statistics.byteCount
-      statistics.duration = ElapsedTime(nanoseconds: now &- group.createdAt)
-      statistics.buckets = group.buckets.map { .init(packetCount: $0.packetCount, byteCount: $0.byteCount) }
-      return statistics
-    }
-  }
-
-  func meterDescriptions(_ id: UInt32) async throws(ErrorCode) -> [MeterDescription] {
-    try await ask { plane, name in plane.meterDescriptions(bridge: name, id >= 0xffff_fffd ? nil : id) }
-  }
-
-  func meterStatistics(_ id: UInt32) async throws(ErrorCode) -> [MeterCounters] {
-    let meters = try await ask { plane, name in plane.meterStatistics(bridge: name, id >= 0xffff_fffd ? nil : id) }
-    let now = plane.flowClock
-    return meters.map { meter in
-      var statistics = MeterCounters(meter: meter.id)
-      statistics.flowCount = UInt32(clamping: meter.flowCount)
-      statistics.packetInCount = meter.input.packetCount
-      statistics.byteInCount = meter.input.byteCount
-      statistics.duration = ElapsedTime(nanoseconds: now &- meter.createdAt)
-      statistics.bands = meter.bands.map { .init(packetCount: $0.packetCount, byteCount: $0.byteCount) }
-      return statistics
-    }
-  }
-
-  // MARK: ports
-
-  private func ports() async -> [PortState] {
-    await blocking { [plane, name] in plane.portStates().filter { $0.bridge == name && $0.portNumber != nil } }
-  }
-
-  func portDescriptions(_ wanted: PortNumber) async -> [PortDescription] {
-    await ports().compactMap(PortDescription.init).filter { wanted == .any || $0.number == wanted }
-      .sorted { $0.number < $1.number }
-  }
-
-  func portStatistics(_ wanted: PortNumber) async -> [PortStatistics] {
-    let counters = await blocking { [plane, name] in plane.counters().filter { $0.bridge == name } }
-    return counters.map { PortStatistics(number: $0.portNumber, $0.counters) }
-      .filter { wanted == .any || $0.port == wanted }
-  }
-
-  func features(_ version: OpenFlowVersion) async -> SwitchFeatures {
-    var capabilities: SwitchFeatures.Capabilities = [
-      .flowStatistics, .tableStatistics, .portStatistics, .queueStatistics,
-    ]
-    capabilities.insert(version == .v10 ? .arpMatchIP : .groupStatistics)
-    if version >= .v14 { capabilities.insert(.bundles) }
-    var features = SwitchFeatures(
-      datapathID: await datapathID(name), tableCount: UInt8(FlowTables.tableCount), capabilities: capabilities)
-    features.actions = 0xfff
-    if version == .v10 { features.ports = await portDescriptions(.any) }
-    return features
-  }
-
-  var description: SwitchDescription {
-    var description = SwitchDescription()
-    description.manufacturer = "vswitch"
-    description.hardware = "software switch"
-    description.software = Version.program
-    description.serialNumber = "None"
-    description.datapath = name
-    return description
   }
 }

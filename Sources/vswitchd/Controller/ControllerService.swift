@@ -1,5 +1,6 @@
-// The bridges' management sockets, `<run dir>/<bridge>.mgmt`, as ovs-ofctl looks for them, and what the datapath has to tell
-// to whoever is connected. An actor; connections run in tasks of their own.
+// OpenFlow for every bridge: its controllers (table Controller), its management socket `<run dir>/<bridge>.mgmt`, as
+// ovs-ofctl looks for it, and `<bridge>.snoop`; what the datapath has to tell to whoever is connected; and the controllers'
+// status, written back where it differs, every 5 s and soon after a change. An actor; connections run in tasks of their own.
 
 import Datapath
 import Glibc
@@ -12,65 +13,112 @@ import ServiceLifecycle
 import Transport
 import VSwitchCore
 
-/// Serves OpenFlow for every bridge.
+/// Serves OpenFlow.
 actor ControllerService: Service {
-  private let plane: any FlowPlane
-  private let runDirectory: String
-  private let logger: Logger
-  private var agents: [String: BridgeAgent] = [:]
-  private var listeners: [String: any Channel] = [:]
-  private var isOpen = false
-  private let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  /// A socket in the run dir.
+  private struct Listener {
+    var opener: SocketOpener
+    var channel: any Channel
+    var room: ConnectionRoom
+  }
 
   private let store: any ConfigurationStore
+  private let plane: any FlowPlane
+  private let places: RemotePlaces
+  private let logger: Logger
+  private let statusInterval: Duration
+  private var agents: [String: BridgeAgent] = [:]
+  private var listeners: [String: [Listener]] = [:]
+  /// What the database asked for last; nothing is done before `open`.
+  private var plans: [BridgePlan] = []
+  private var states: [PortState] = []
+  private var isOpen = false
+  private let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let wakeUps: AsyncStream<Void>
+  private let wake: AsyncStream<Void>.Continuation
 
-  init(store: any ConfigurationStore, plane: any FlowPlane, runDirectory: String, logger: Logger) {
+  init(
+    store: any ConfigurationStore, plane: any FlowPlane, places: RemotePlaces, logger: Logger,
+    statusInterval: Duration = .seconds(5)
+  ) {
     self.store = store
     self.plane = plane
-    self.runDirectory = runDirectory
+    self.places = places
     self.logger = logger
+    self.statusInterval = statusInterval
+    (wakeUps, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
-  /// Begins to have sockets.
-  func open(_ bridges: [String]) async {
+  /// Begins to have sockets and to connect.
+  func open() async {
     isOpen = true
-    await follow(bridges)
+    await follow(plans, states)
   }
 
-  /// Has a socket for each of these bridges, and for no other, from `open` on.
-  func follow(_ bridges: [String]) async {
+  /// Serves these bridges and no others, from `open` on, and tells of their ports.
+  func follow(_ plans: [BridgePlan], _ states: [PortState]) async {
+    let old = self.plans
+    self.plans = plans
+    self.states = states
     guard isOpen else { return }
-    for name in agents.keys where !bridges.contains(name) {
+    let names = Set(plans.map(\.name))
+    for (name, agent) in agents where !names.contains(name) {
       agents[name] = nil
-      if let listener = listeners.removeValue(forKey: name) { try? await listener.close().get() }
-      _ = unsafe unlink(path(name))
+      await close(name)
+      await agent.end()
     }
-    for name in bridges where agents[name] == nil {
-      let agent = BridgeAgent(name: name, plane: plane, datapathID: { [store] in await Self.datapathID($0, store) })
-      agents[name] = agent
-      do {
-        listeners[name] = try await listen(agent)
-      } catch {
-        logger.error("no management socket", metadata: ["bridge": "\(name)", "reason": "\(error)"])
+    for plan in plans {
+      if let agent = agents[plan.name] {
+        if old.first(where: { $0.name == plan.name }) != plan { await agent.follow(plan) }
+        await agent.note(states)
+        await agent.followControllers(places, eventLoops, logger) { [wake] in wake.yield() }
+      } else {
+        let agent = BridgeAgent(plan, plane: plane)
+        agents[plan.name] = agent
+        await agent.note(states)
+        await agent.watchControllers()
+        await listen(agent)
+        await agent.followControllers(places, eventLoops, logger) { [wake] in wake.yield() }
       }
     }
   }
 
-  private static func datapathID(_ bridge: String, _ store: any ConfigurationStore) async -> UInt64 {
-    typealias Bridge = OpenVSwitch.Bridge
-    let row = await store.snapshot().rows("Bridge").first { $0[Bridge.name] == bridge }
-    return row?[Bridge.datapathID].flatMap { UInt64($0, radix: 16) } ?? 0
+  // MARK: sockets
+
+  private func listen(_ agent: BridgeAgent) async {
+    do {
+      try await listen(agent, "mgmt") { connection in await agent.serve(connection, ControllerPlan.Settings()) }
+      try await listen(agent, "snoop") { connection in await agent.snoop.serve(connection, .all) }
+    } catch {
+      logger.error("no management socket", metadata: ["bridge": "\(agent.name)", "reason": "\(error)"])
+    }
   }
 
-  private func path(_ bridge: String) -> String { "\(runDirectory)/\(bridge).mgmt" }
-
-  private func listen(_ agent: BridgeAgent) async throws -> any Channel {
-    try await SocketOpener(.unix(path: path(agent.name)), tls: nil, group: eventLoops, logger: logger) { channel in
+  private func listen(
+    _ agent: BridgeAgent, _ suffix: String, _ serve: @escaping @Sendable (OpenFlowConnection) async -> Void
+  ) async throws {
+    let room = ConnectionRoom()
+    let path = "\(places.sockets.path)/\(agent.name).\(suffix)"
+    let opener = SocketOpener(.unix(path: path), tls: nil, group: eventLoops, logger: logger) { channel in
       let connection = OpenFlowConnection(channel)
+      guard room.admit(connection) else { throw TransportError("the listener is closed") }
+      connection.limitHandshake(seconds: 10)
       try connection.install()
-      Task { await agent.serve(connection, .all) }
-    }.listen()
+      Task { await serve(connection) }
+    }
+    let channel = try await opener.listen()
+    listeners[agent.name, default: []].append(Listener(opener: opener, channel: channel, room: room))
   }
+
+  private func close(_ bridge: String) async {
+    for listener in listeners.removeValue(forKey: bridge) ?? [] {
+      try? await listener.channel.close().get()
+      listener.opener.removeFile()
+      listener.room.close()
+    }
+  }
+
+  // MARK: the service
 
   func run() async {
     await cancelWhenGracefulShutdown { [self] in
@@ -79,12 +127,71 @@ actor ControllerService: Service {
           for await packet in plane.controllerPackets { await agents[packet.bridge]?.tell(packet.packet) }
         }
         group.addTask { [self, plane] in
-          for await expired in plane.expiredFlows { await agents[expired.bridge]?.tell(expired.outcome.removed) }
+          for await outcome in plane.flowOutcomes { await agents[outcome.bridge]?.tell(outcome.outcome) }
+        }
+        group.addTask { [self] in
+          while (try? await Task.sleep(for: statusInterval, tolerance: statusInterval / 10)) != nil {
+            if await hasControllers { wake.yield() }
+          }
+        }
+        group.addTask { [self, wakeUps] in
+          for await _ in wakeUps {
+            await writeStatus()
+            // Controllers that come and go in quick succession do not make a transaction each.
+            try? await Task.sleep(for: .milliseconds(200))
+          }
         }
         await group.waitForAll()
       }
     }
-    await follow([])
+    isOpen = true
+    await follow([], [])
     try? await eventLoops.shutdownGracefully()
+  }
+
+  private var hasControllers: Bool { plans.contains { !$0.controllers.isEmpty } }
+
+  private func writeStatus() async {
+    guard await store.access.isReady else { return }
+    let snapshot = await store.snapshot()
+    var operations: [JSONValue] = []
+    for agent in agents.values.sorted(by: { $0.name < $1.name }) {
+      for (uuid, remote) in await agent.remotes.sorted(by: { $0.key < $1.key }) {
+        guard let row = snapshot.row("Controller", uuid) else { continue }
+        let differing = await remote.columns().differing(from: row)
+        if !differing.isEmpty { operations.append(Operation.update("Controller", uuid, differing)) }
+      }
+    }
+    if operations.isEmpty { return }
+    let reply = await store.transact(operations)
+    if let error = reply.error {
+      logger.warning("could not write the controllers' status", metadata: ["reason": "\(error)"])
+    }
+  }
+}
+
+extension BridgeAgent {
+  /// Has a remote for each row of Controller.
+  func followControllers(
+    _ places: RemotePlaces, _ group: any EventLoopGroup, _ logger: Logger, onChange: @escaping @Sendable () -> Void
+  ) async {
+    let wanted = plan.controllers
+    let leaving = remotes.filter { wanted[$0.key] != $0.value.plan }
+    for row in leaving.keys { remotes[row] = nil }
+    // All of them first: a port may go from one row to another.
+    for remote in leaving.values { await remote.stop() }
+    for (row, plan) in wanted where remotes[row] == nil {
+      let remote = ControllerRemote(plan, self, places, group, logger, onChange: onChange)
+      remotes[row] = remote
+      remote.start()
+    }
+  }
+
+  /// The bridge is gone.
+  func end() async {
+    standIn.task?.cancel()
+    for remote in remotes.values { await remote.stop() }
+    remotes = [:]
+    for session in sessions.values { await session.connection?.close() }
   }
 }

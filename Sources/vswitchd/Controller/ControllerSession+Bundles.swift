@@ -8,15 +8,19 @@ struct Bundle {
   /// Most messages, and bundles of a session: what a controller gathers is bounded.
   static let messageLimit = 2_000_000
   static let bundleLimit = 16
+  static let packetLimit = 1024
 
   var flags: BundleFlags
   var isClosed = false
   var changes: [TableChange] = []
+  /// Transactions of the messages that `changes` are of.
+  var transactions: [UInt32] = []
+  /// Packets, sent when the changes are made.
+  var packets: [PacketOut] = []
 }
 
 extension ControllerSession {
-  /// - Parameter xid: of the request, for the error that tells which of the gathered messages failed.
-  func handle(_ control: BundleControl, xid: UInt32) async throws(ErrorCode) -> BundleControl {
+  func handle(_ control: BundleControl) async throws(ErrorCode) -> BundleControl {
     let id = control.bundle
     switch control.kind {
     case .openRequest:
@@ -43,19 +47,29 @@ extension ControllerSession {
       guard let bundle = bundles.removeValue(forKey: id) else { throw .bundleFailedBadID }
       guard bundle.flags == control.flags else { throw .bundleFailedBadFlags }
       try mayChange()
-      do throws(ErrorCode) {
-        try await bridge.change(bundle.changes)
-      } catch {
-        // First what was wrong, then that the bundle failed: as Open vSwitch does.
-        connection?.send(Message(version, xid: xid, .error(ErrorMessage(error, data: []))))
-        throw .bundleFailedMessageFailed
-      }
+      try await commit(bundle)
       return BundleControl(bundle: id, .commitReply, flags: control.flags)
     case .discardRequest:
       guard bundles.removeValue(forKey: id) != nil else { throw .bundleFailedBadID }
       return BundleControl(bundle: id, .discardReply, flags: control.flags)
     case .openReply, .closeReply, .commitReply, .discardReply: throw .bundleFailedBadType
     }
+  }
+
+  private func commit(_ bundle: Bundle) async throws(ErrorCode) {
+    let cause = BridgeAgent.Cause(session: number, xid: bundle.transactions.first ?? 0)
+    do throws(BridgeAgent.Refusal) {
+      try await bridge.change(bundle.changes, cause)
+    } catch {
+      // First what was wrong, with the message that was, then that the bundle failed: as Open vSwitch does.
+      if bundle.changes.indices.contains(error.index) {
+        let message = Message(
+          version, xid: bundle.transactions[error.index], MessageBody(bundle.changes[error.index]))
+        refuse(message, error.code)
+      }
+      throw .bundleFailedMessageFailed
+    }
+    for packet in bundle.packets { try? await bridge.send(packet) }
   }
 
   func addToBundle(_ add: BundleAdd) throws(ErrorCode) {
@@ -72,6 +86,23 @@ extension ControllerSession {
     guard bundle.flags == add.flags else { throw .bundleFailedBadFlags }
     defer { bundles[add.bundle] = bundle }
     guard bundle.changes.count < Bundle.messageLimit else { throw .bundleFailedMessageTooMany }
-    bundle.changes.append(try change(add.message.body))
+    if case .packetOut(let packet) = add.message.body {
+      guard bundle.packets.count < Bundle.packetLimit else { throw .bundleFailedMessageTooMany }
+      bundle.packets.append(packet)
+    } else {
+      bundle.changes.append(try tableChange(add.message.body))
+      bundle.transactions.append(add.message.xid)
+    }
+  }
+}
+
+extension MessageBody {
+  fileprivate init(_ change: TableChange) {
+    self =
+      switch change {
+      case .flow(let mod): .flowMod(mod)
+      case .group(let mod): .groupMod(mod)
+      case .meter(let mod): .meterMod(mod)
+      }
   }
 }

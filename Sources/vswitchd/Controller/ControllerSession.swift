@@ -1,5 +1,5 @@
-// One controller or management program on a bridge: what it may do, what it wants to be told, and its requests.
-// An actor; the connection hands it one message at a time. The requests themselves are in the files beside this one.
+// One controller or management program on a bridge: what it may do, and its requests. An actor; the connection hands it one
+// message at a time. What it is told without asking: ControllerSession+Notices; other requests are in files of their own.
 
 import Datapath
 import OpenFlow
@@ -8,58 +8,109 @@ import VSwitchCore
 /// State of one connection (OpenFlow 1.5 §6.3).
 actor ControllerSession: OpenFlowHandler {
   let bridge: BridgeAgent
+  /// In the bridge.
+  let number: Int
+  let settings: ControllerPlan.Settings
   private(set) var version = OpenFlowVersion.v10
   private(set) var connection: OpenFlowConnection?
-  var role = ControllerRole.equal
-  var configuration = SwitchConfiguration()
+  private(set) var role = ControllerRole.equal
+  /// Bytes of a packet that misses, and for a program whether it is told anything.
+  var missSendByteCount: UInt16
+  var sendsInvalidTTL = false
   /// For packets to the controller.
   var packetInFormat = PacketInFormat.standard
-  var controllerID: UInt16 = 0
+  private(set) var controllerID: UInt16 = 0
+  /// What it wants to be told.
   var async = AsyncConfiguration()
-  /// Whether `async` says anything: else what a session of its kind is told.
-  var hasAsync = false
   var bundles: [UInt32: Bundle] = [:]
-  private let number: Int
+  var monitors = FlowMonitors()
+  var packets: PacketInScheduler<PacketIn>?
+  /// Packets wait for their time.
+  var isSendingLater = false
+  private var hasCommanded = false
+  private let onConnected: @Sendable (Int, ControllerSession) -> Void
 
-  init(_ bridge: BridgeAgent, number: Int) {
+  /// - Parameter onConnected: called when a version is agreed on.
+  init(
+    _ bridge: BridgeAgent, number: Int, _ settings: ControllerPlan.Settings,
+    onConnected: @escaping @Sendable (Int, ControllerSession) -> Void
+  ) {
     self.bridge = bridge
     self.number = number
+    self.settings = settings
+    self.onConnected = onConnected
+    // OFP_DEFAULT_MISS_SEND_LEN.
+    missSendByteCount = settings.isService ? 0 : 128
+    if let rate = settings.packetsPerSecond {
+      packets = PacketInScheduler(packetsPerSecond: rate, burstLimit: settings.burstLimit, now: bridge.plane.flowClock)
+    }
   }
 
-  func connected(_ connection: OpenFlowConnection, version: OpenFlowVersion) {
+  // MARK: the connection
+
+  func connected(_ connection: OpenFlowConnection, version: OpenFlowVersion) async {
     self.connection = connection
     self.version = version
+    async = settings.isTold ? .standard(version) : .nothing
+    await bridge.began(self, number: number)
+    onConnected(number, self)
+    guard !settings.isService else { return }
+    // One that says nothing for so long commands, too (rconn.c): its rules are there already.
+    Task { [weak self] in
+      try? await Task.sleep(for: .seconds(30))
+      await self?.command()
+    }
   }
 
   func refused(_ error: OpenFlowError) {}
 
   func handle(_ message: Message, from connection: OpenFlowConnection) async {
     do throws(ErrorCode) {
-      for reply in try await replies(to: message) { connection.send(reply) }
+      for reply in try await replies(to: message, connection) { connection.send(reply) }
     } catch {
-      let data = (try? MessageEncoder().encode(message)) ?? []
-      connection.send(Message(message.version, xid: message.xid, .error(ErrorMessage(error, data: data))))
+      refuse(message, error)
     }
+    if message.body.isCommand { await command() }
+    // Long answers go at the pace at which they are read.
+    await connection.drain()
   }
 
+  func refuse(_ message: Message, _ error: ErrorCode) {
+    let data = (try? MessageEncoder().encode(message)) ?? []
+    connection?.send(Message(message.version, xid: message.xid, .error(ErrorMessage(error, data: data))))
+  }
+
+  private func command() async {
+    guard !hasCommanded, !settings.isService, connection?.channel.isActive == true else { return }
+    hasCommanded = true
+    await bridge.admitted(number)
+  }
+
+  // MARK: requests
+
   /// What a message is answered with.
-  private func replies(to message: Message) async throws(ErrorCode) -> [Message] {
+  private func replies(to message: Message, _ connection: OpenFlowConnection) async throws(ErrorCode) -> [Message] {
     func reply(_ body: MessageBody) -> [Message] { [Message(message.version, xid: message.xid, body)] }
     switch message.body {
     case .hello, .echoReply, .error, .barrierReply: return []
     case .echoRequest(let data): return reply(.echoReply(data))
     case .featuresRequest: return reply(.featuresReply(await bridge.features(message.version)))
-    case .getConfigRequest: return reply(.getConfigReply(configuration))
+    case .getConfigRequest: return reply(.getConfigReply(await configuration()))
     case .setConfig(let wanted):
-      guard wanted.fragments == .normal || wanted.fragments == .drop || wanted.fragments == .nxMatch else {
-        throw .switchConfigFailedBadFlags
-      }
-      configuration = wanted
+      try await configure(wanted)
       return []
     case .barrierRequest: return reply(.barrierReply)
     case .flowMod, .groupMod, .meterMod:
       try mayChange()
-      try await bridge.change([change(message.body)])
+      try await change(message)
+      return []
+    case .portMod(let change):
+      try mayChange()
+      try await bridge.modify(change, by: self)
+      return []
+    case .tableMod(let change):
+      try mayChange()
+      try await bridge.modify(change)
       return []
     case .packetOut(let packet):
       try mayChange()
@@ -67,6 +118,13 @@ actor ControllerSession: OpenFlowHandler {
       return []
     case .multipartRequest(let request):
       guard !request.hasMore else { return [] }
+      if let parts = try await flowParts(request, message) {
+        for part in parts {
+          connection.send([part])
+          await connection.drain()
+        }
+        return []
+      }
       return reply(.multipartReply(try await answer(request, message.version)))
     case .roleRequest(let wanted, let form):
       let granted = try await bridge.grant(wanted, to: self)
@@ -74,24 +132,56 @@ actor ControllerSession: OpenFlowHandler {
     case .getAsyncRequest: return reply(.getAsyncReply(async))
     case .setAsync(let wanted, _):
       async.merge(wanted)
-      hasAsync = true
       return []
-    case .bundleControl(let control): return reply(.bundleControl(try await handle(control, xid: message.xid)))
+    case .bundleControl(let control): return reply(.bundleControl(try await handle(control)))
     case .bundleAdd(let add):
       try addToBundle(add)
       return []
-    case .setFlowFormat, .flowAge: return []
-    case .flowModTableID(let isOn):
-      connection?.setFlowModTableID(isOn)
+    case .flowMonitorCancel(let id):
+      try await cancelMonitor(id)
       return []
-    case .setPacketInFormat(let format):
-      packetInFormat = format
-      return []
-    case .setControllerID(let id):
-      controllerID = id
-      return []
-    case .queueConfigRequest(let port): return reply(.queueConfigReply(port, []))
+    case .queueConfigRequest(let port):
+      guard await bridge.hasPort(port) else { throw .queueFailedBadPort }
+      return reply(.queueConfigReply(port, []))
+    case .tlvTableRequest:
+      return reply(.tlvTableReply(TLVTable(maximumByteCount: 0, maximumFieldCount: 0, mappings: [])))
+    case .resume: throw .niciraResumeNotSupported
+    default: return try set(message.body, connection)
+    }
+  }
+
+  /// Settings of this session alone.
+  private func set(_ body: MessageBody, _ connection: OpenFlowConnection) throws(ErrorCode) -> [Message] {
+    switch body {
+    case .setFlowFormat, .flowAge: break
+    case .flowModTableID(let isOn): connection.setFlowModTableID(isOn)
+    case .setPacketInFormat(let format): packetInFormat = format
+    case .setControllerID(let id): controllerID = id
     default: throw .badRequestBadType
+    }
+    return []
+  }
+
+  private func configuration() async -> SwitchConfiguration {
+    var configuration = SwitchConfiguration()
+    configuration.fragments = await bridge.fragmentHandling
+    configuration.missSendByteCount = missSendByteCount
+    configuration.sendsInvalidTTL = sendsInvalidTTL
+    return configuration
+  }
+
+  private func configure(_ wanted: SwitchConfiguration) async throws(ErrorCode) {
+    guard wanted.fragments != .reassemble else { throw .switchConfigFailedBadFlags }
+    // Fragments are the switch's, the rest is the session's.
+    if role != .secondary, await bridge.fragmentHandling != wanted.fragments {
+      await bridge.setFragmentHandling(wanted.fragments)
+    }
+    missSendByteCount = wanted.missSendByteCount
+    sendsInvalidTTL = wanted.sendsInvalidTTL
+    if version == .v10 {
+      let bit = UInt32(1) << UInt32(ControllerAction.Reason.invalidTTL.rawValue)
+      let mask = async.primary.packetIn ?? 0
+      async.primary.packetIn = wanted.sendsInvalidTTL ? mask | bit : mask & ~bit
     }
   }
 
@@ -99,8 +189,19 @@ actor ControllerSession: OpenFlowHandler {
     if role == .secondary { throw .badRequestIsSlave }
   }
 
+  private func change(_ message: Message) async throws(ErrorCode) {
+    let change = try tableChange(message.body)
+    do throws(BridgeAgent.Refusal) {
+      try await bridge.change([change], BridgeAgent.Cause(session: number, xid: message.xid))
+    } catch {
+      throw error.code
+    }
+    if case .flowMod = message.body { return }
+    await bridge.forward(message, from: self)
+  }
+
   /// A request that changes tables.
-  func change(_ body: MessageBody) throws(ErrorCode) -> TableChange {
+  func tableChange(_ body: MessageBody) throws(ErrorCode) -> TableChange {
     switch body {
     case .flowMod(let change):
       // The datapath tracks no connections yet: better no rule than one that does half of what it says.
@@ -122,64 +223,36 @@ actor ControllerSession: OpenFlowHandler {
     }
   }
 
-  /// Sends a packet, if this session is told of such; one that does not read loses it.
-  func tell(_ packet: ControllerPacket) {
-    guard let connection, packet.controllerID == controllerID, wantsPacket(packet.reason), !connection.isCongested
-    else {
-      return
-    }
-    var message = PacketIn()
-    message.data = packet.data
-    message.totalByteCount = packet.totalByteCount
-    message.reason = packet.reason
-    message.table = packet.table
-    message.cookie = packet.cookie
-    message.userData = packet.userData
-    message.inPort = PortNumber(packet.inPort)
-    for field in Field.allCases where packet.pipeline[field] != 0 && field.layout.wordIndex >= 15 {
-      // Registers once, in their smallest form.
-      if !(Field.xreg0.rawValue...Field.xxreg3.rawValue).contains(field.rawValue) {
-        message.metadata.set(field, packet.pipeline[field])
-      }
-    }
-    if packet.reason == .noMatch, configuration.missSendByteCount != 0xffff, version == .v10 {
-      message.data = Array(message.data.prefix(Int(configuration.missSendByteCount)))
-    }
-    connection.send(Message(version, .packetIn(message, format: packetInFormat)))
-  }
-
-  private func wantsPacket(_ reason: ControllerAction.Reason) -> Bool {
-    // A management program is told nothing before it asks (SET_CONFIG with miss_send_len, SET_ASYNC).
-    if !hasAsync { return configuration.missSendByteCount > 0 && role != .secondary }
-    let masks = role == .secondary ? async.secondary : async.primary
-    let bit = UInt32(1) << UInt32(reason.rawValue)
-    return masks.packetIn.map { $0 & bit != 0 } ?? (role != .secondary)
-  }
-
-  /// Tells of a rule that is gone.
-  func tell(_ removed: FlowRemoved) {
-    guard let connection, !connection.isCongested else { return }
-    let masks = role == .secondary ? async.secondary : async.primary
-    let isWanted = hasAsync ? (masks.flowRemoved ?? 0) & 1 << UInt32(removed.reason.rawValue) != 0 : role != .secondary
-    if isWanted { connection.send(Message(version, .flowRemoved(removed, form: .standard))) }
-  }
+  // MARK: roles
 
   func become(_ role: ControllerRole) { self.role = role }
+
+  /// Another one has become primary.
+  func demote(generationID: UInt64) {
+    role = .secondary
+    guard version >= .v14, wants(\.roleStatus, RoleStatus.Reason.primaryRequest.rawValue) else { return }
+    let status = RoleStatus(role: .secondary, reason: .primaryRequest, generationID: generationID)
+    connection?.send(Message(version, .roleStatus(status)))
+  }
+
+  /// Column `role` of Controller.
+  var roleName: String {
+    switch role {
+    case .primary: "master"
+    case .secondary: "slave"
+    case .equal, .noChange: "other"
+    }
+  }
 }
 
-extension AsyncConfiguration {
-  /// Takes over what another one mentions.
-  mutating func merge(_ other: AsyncConfiguration) {
-    func merge(_ masks: inout Masks, _ other: Masks) {
-      masks.packetIn = other.packetIn ?? masks.packetIn
-      masks.portStatus = other.portStatus ?? masks.portStatus
-      masks.flowRemoved = other.flowRemoved ?? masks.flowRemoved
-      masks.roleStatus = other.roleStatus ?? masks.roleStatus
-      masks.tableStatus = other.tableStatus ?? masks.tableStatus
-      masks.requestForward = other.requestForward ?? masks.requestForward
-      masks.controllerStatus = other.controllerStatus ?? masks.controllerStatus
+extension MessageBody {
+  /// Whether a controller that sends it has taken up its work, beyond making itself known (rconn.c, is_admitted_msg).
+  fileprivate var isCommand: Bool {
+    switch self {
+    case .hello, .error, .echoRequest, .echoReply, .featuresRequest, .getConfigRequest, .setConfig, .setAsync,
+      .getAsyncRequest, .setFlowFormat, .flowModTableID, .setPacketInFormat, .setControllerID, .flowAge:
+      false
+    default: true
     }
-    merge(&primary, other.primary)
-    merge(&secondary, other.secondary)
   }
 }

@@ -8,7 +8,7 @@ import VSwitchCore
 protocol FlowPlane: SwitchPlane {
   var controllerPackets: AsyncStream<BridgePacket> { get }
   func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome
-  var expiredFlows: AsyncStream<ExpiredFlows> { get }
+  var flowOutcomes: AsyncStream<BridgeFlowOutcome> { get }
   func rules(bridge: String, _ filter: RuleFilter) -> [RuleDescription]?
   func aggregate(bridge: String, _ filter: RuleFilter) -> AggregateStatistics?
   func tableStatistics(bridge: String) -> [TableStatistics]?
@@ -17,6 +17,13 @@ protocol FlowPlane: SwitchPlane {
   func meterDescriptions(bridge: String, _ id: UInt32?) -> [MeterDescription]?
   func meterStatistics(bridge: String, _ id: UInt32?) -> [MeterStatistics]?
   func sendPacket(bridge: String, inPort: PortNumber, actions: [Action], data: [UInt8]) throws(FlowChangeError)
+  func visitRules(bridge: String, _ filter: RuleFilter, _ body: (RuleDescription) -> Void) -> Bool
+  func reportFlowEvents(bridge: String, _ isOn: Bool)
+  func setStandalone(bridge: String, _ isStandalone: Bool)
+  func setPort(bridge: String, number: PortNumber, _ settings: PipelinePort)
+  func setPortLink(bridge: String, number: PortNumber, isUp: Bool) -> Bool
+  func setFragmentHandling(bridge: String, _ handling: FragmentHandling)
+  func setEviction(bridge: String, table: UInt8, _ evicts: Bool)
   /// Nanoseconds of the clock that rules' times are of.
   var flowClock: UInt64 { get }
 }

@@ -46,6 +46,23 @@ extension FlowStatistics {
   }
 }
 
+extension FlowRemoved {
+  init(_ removed: RemovedRule) {
+    self.init()
+    let rule = removed.rule
+    match = rule.match
+    cookie = rule.cookie
+    priority = rule.priority
+    reason = Reason(rawValue: removed.reason.rawValue) ?? .delete
+    table = rule.table
+    duration = ElapsedTime(nanoseconds: removed.removedAt &- rule.createdAt)
+    idleTimeoutSeconds = rule.idleTimeoutSeconds
+    hardTimeoutSeconds = rule.hardTimeoutSeconds
+    packetCount = rule.statistics.packetCount
+    byteCount = rule.statistics.byteCount
+  }
+}
+
 extension PortDescription {
   /// Nil for a port that does not work.
   init?(_ state: PortState) {

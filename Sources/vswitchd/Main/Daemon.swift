@@ -33,14 +33,14 @@ struct Daemon: Sendable {
     let datapath = try Datapath(datapathOptions)
     let coverage = Coverage()
     let controllers = ControllerService(
-      store: opened.store, plane: datapath, runDirectory: options.runDirectory, logger: Logger(label: "openflow"))
+      store: opened.store, plane: datapath, places: options.places, logger: Logger(label: "openflow"))
     let reconciler = Reconciler(
       store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage,
-      onApplied: { await controllers.follow($0) })
+      onApplied: { await controllers.follow($0, $1) })
     await reconciler.start()
 
     lock.removeStaleSockets()
-    await controllers.open(await reconciler.bridgeNames)
+    await controllers.open()
     let ending = EndRequest()
     let commands = ControlCommands(
       plane: datapath, reconciler: reconciler, store: opened.store, location: opened.location, sink: sink, lock: lock,

@@ -19,6 +19,11 @@ struct DaemonOptions: Sendable, Equatable {
   var logFile: String?
   var workerCPU: Int?
 
+  /// Where the rows of tables Manager, Controller and SSL may name files.
+  var places: RemotePlaces {
+    RemotePlaces(sockets: ConfinedDirectory(runDirectory), tlsFiles: ConfinedDirectory(tlsDirectory))
+  }
+
   static let defaultRunDirectory = "/run/vswitch"
   static let defaultStoreFile = "/var/lib/vswitch/vswitch.sqlite"
 

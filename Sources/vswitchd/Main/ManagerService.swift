@@ -5,18 +5,13 @@
 import Logging
 import OVSDB
 import ServiceLifecycle
-import Transport
 
 /// Serves the embedded database where its table Manager says.
 struct ManagerService: Service {
   private let remotes: ManagerRemotes
 
   init(_ database: DatabaseServer, _ options: DaemonOptions) {
-    remotes = ManagerRemotes(
-      database,
-      places: RemotePlaces(
-        sockets: ConfinedDirectory(options.runDirectory), tlsFiles: ConfinedDirectory(options.tlsDirectory)),
-      logger: Logger(label: "manager"))
+    remotes = ManagerRemotes(database, places: options.places, logger: Logger(label: "manager"))
   }
 
   func run() async { await cancelWhenGracefulShutdown { await remotes.run() } }

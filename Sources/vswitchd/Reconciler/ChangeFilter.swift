@@ -4,10 +4,17 @@
 import OVSDB
 
 enum ChangeFilter {
-  /// The columns that `DesiredState` reads.
+  /// The columns that `DesiredState` and `BridgePlan` read.
   private static let columns: [String: [String]] = [
-    "Open_vSwitch": ["bridges", "next_cfg", "other_config"],
-    "Bridge": ["name", "ports", "datapath_type", "flood_vlans", "other_config"],
+    "Open_vSwitch": ["bridges", "next_cfg", "other_config", "ssl"],
+    "Bridge": [
+      "name", "ports", "datapath_type", "flood_vlans", "other_config", "controller", "fail_mode", "protocols",
+    ],
+    "Controller": [
+      "target", "type", "max_backoff", "inactivity_probe", "enable_async_messages", "controller_queue_size",
+      "controller_rate_limit", "controller_burst_limit",
+    ],
+    "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
     "Port": ["name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config"],
     "Interface": ["name", "type", "options", "mac", "mtu_request", "ofport_request"],
   ]

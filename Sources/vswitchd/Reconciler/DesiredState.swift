@@ -44,6 +44,9 @@ struct DesiredState: Sendable {
     for row in rows {
       var bridge = BridgeConfig(name: row.name)
       readSettings(of: row, into: &bridge)
+      let plan = BridgePlan(row, database)
+      bridge.isSecure = plan.isSecure
+      bridge.hasControllers = plan.hasControllers
       var wishes: [PortNumbering.Wish] = []
       for port in database.rows("Port", row[Bridge.ports]).sorted(by: { $0.name < $1.name }) {
         guard takenPorts.insert(port.uuid).inserted else {

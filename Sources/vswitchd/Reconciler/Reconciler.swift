@@ -19,13 +19,16 @@ actor Reconciler: Service {
   private let logger: Logger
   private let system: SystemInformation
   private let coverage: Coverage
-  /// Told which bridges there are, before the database says that they are.
-  private let onApplied: @Sendable ([String]) async -> Void
+  /// Told what is asked of OpenFlow and how the ports are, before the database says that it is so.
+  private let onApplied: @Sendable ([BridgePlan], [PortState]) async -> Void
   private let blocking = BlockingCalls()
   private var numbering = PortNumbering()
   /// What the datapath was brought to; nil before the first pass.
   private var applied: SwitchConfig?
   private var states: [PortState] = []
+  /// What `onApplied` was told last.
+  private var toldPlans: [BridgePlan] = []
+  private var toldStates: [PortState] = []
   private var changes: AsyncStream<Changes>?
   /// What was logged last, so that a failure is told once and its end too.
   private var loggedOutcomes: [QualifiedPort: PortOutcome] = [:]
@@ -55,7 +58,8 @@ actor Reconciler: Service {
 
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
-    coverage: Coverage = Coverage(), onApplied: @escaping @Sendable ([String]) async -> Void = { _ in }
+    coverage: Coverage = Coverage(),
+    onApplied: @escaping @Sendable ([BridgePlan], [PortState]) async -> Void = { _, _ in }
   ) {
     self.store = store
     self.plane = plane
@@ -171,14 +175,32 @@ actor Reconciler: Service {
       coverage.count(.datapathApply)
       states = await blocking { [plane] in plane.apply(desired.config) }
       applied = desired.config
-      await onApplied(desired.config.bridges.map(\.name))
     }
+    await tellOpenFlow(desired, database)
     if access.isReady { await writeBack(desired, database, statistics: statistics) }
     log(desired)
     if let root = database.only("Open_vSwitch") {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
+  }
+
+  /// Passes on what is asked of OpenFlow, and the ports' state, if either is new.
+  private func tellOpenFlow(_ desired: DesiredState, _ database: DatabaseSnapshot) async {
+    var plans: [BridgePlan] = []
+    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) {
+      guard let row = database.row("Bridge", uuid) else { continue }
+      var plan = BridgePlan(row, database)
+      let local = states.first { $0.bridge == name && $0.portNumber == PortNumbering.local }
+      if let text = StatusColumns.bridge(row, local: local)["datapath_id"]?.string {
+        plan.datapathID = UInt64(text, radix: 16) ?? 0
+      }
+      plans.append(plan)
+    }
+    guard plans != toldPlans || states != toldStates else { return }
+    toldPlans = plans
+    toldStates = states
+    await onApplied(plans, states)
   }
 
   private func writeBack(_ desired: DesiredState, _ database: DatabaseSnapshot, statistics: Bool) async {

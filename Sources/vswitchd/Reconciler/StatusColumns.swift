@@ -79,11 +79,6 @@ enum StatusColumns {
     (octet < 16 ? "0" : "") + String(octet, radix: 16)
   }
 
-  /// Controller columns: this build makes no connections to controllers, and says so.
-  static let controller: [String: Datum] = [
-    "is_connected": .boolean(false), "role": .empty, "status": .map(["state": "VOID"]),
-  ]
-
   /// Open_vSwitch columns.
   /// - Parameter schemaVersion: of the database that holds the row.
   static func root(_ row: Row, schemaVersion: String, system: SystemInformation) -> [String: Datum] {

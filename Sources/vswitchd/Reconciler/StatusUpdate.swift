@@ -26,9 +26,6 @@ struct StatusUpdate: Sendable {
       if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: local)) {
         operations.append(update)
       }
-      for controller in database.rows("Controller", row["controller"].uuids) {
-        if let update = StatusColumns.update(controller, to: StatusColumns.controller) { operations.append(update) }
-      }
     }
     var columns = StatusColumns.root(root, schemaVersion: database.schema.version, system: system)
     if let systemStatistics { columns["statistics"] = .map(systemStatistics) }

@@ -103,21 +103,6 @@ import VSwitchCore
   }
 
   @Test(arguments: StoreKind.available)
-  func controllersAreSaidNotToBeConnected(_ kind: StoreKind) async throws {
-    let store = try await StoreFixture(kind)
-    var operations = MemoryStore.bridgeOperations("br0", ports: [])
-    operations.append(Operation.insert("Controller", ["target": "tcp:127.0.0.1:6653"], name: "c"))
-    operations.append(Operation.update("Bridge", where: [], ["controller": Operation.named("c")]))
-    #expect(await store.transact(operations).error == nil)
-    let reconciler = reconciler(store)
-    await reconciler.start()
-    let controller = try #require(await store.snapshot().only("Controller"))
-    #expect(controller["is_connected"] == .boolean(false))
-    #expect(controller["status"].map["state"] == "VOID")
-    await store.close()
-  }
-
-  @Test(arguments: StoreKind.available)
   func systemStatisticsComeAndGoWithTheWish(_ kind: StoreKind) async throws {
     let (store, reconciler) = try await start(kind)
     let running = Task { await reconciler.run() }

@@ -1,9 +1,11 @@
 """This switch as peers of a benchmark harness that loads peer classes from files named in PB_PEERS.
 
-The harness runs this text with its own names in scope: peer (decorator), Base, Topo, sh, spawn, addr, veth, offload,
-wait_until, RUN. Nothing is imported from it. VSWITCH_BINDIR names the directory of vswitchd and vsctl.
+The harness runs this text with its own names in scope: peer, vpeer, cpeer (decorators), Base, VBase, Topo, Skip, VU,
+pipeline, sh, spawn, addr, veth, offload, wait_until, RUN. Nothing is imported from it. VSWITCH_BINDIR names the directory
+of vswitchd and vsctl.
 """
 import os
+import pathlib
 import shutil
 
 
@@ -62,3 +64,60 @@ class VSwitchTapBusyPoll(VSwitchPeer):
 @peer("vswitch-veth")  # noqa: F821
 class VSwitchVeth(VSwitchPeer):
     ports = "veth"
+
+
+def pin_worker(pid, cpu):
+    """Puts the worker alone on a CPU; the daemon's other threads stay where they are."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().startswith("worker"):
+            sh(f"taskset -pc {cpu} {task.name}")  # noqa: F821
+
+
+def start_switch(directory, cpus, netns=None):
+    shutil.rmtree(directory, ignore_errors=True)
+    process = spawn(  # noqa: F821
+        [vswitch_program("vswitchd"), "--run-dir", directory], netns=netns, cpus=cpus, log=f"{RUN}/vswitchd.log")  # noqa: F821
+    wait_until(lambda: os.path.exists(f"{directory}/db.sock"), 10)  # noqa: F821
+    return process.pid
+
+
+@vpeer("vswitch")  # noqa: F821
+class VSwitchVhostUser(VBase):  # noqa: F821
+    """Two vhost-user ports, client of the guests' sockets; the worker spins alone on CPU 1."""
+
+    def up(s, case):
+        if case["pipe"] == "nat":
+            raise Skip  # noqa: F821
+        s.dir = f"{RUN}/vswitch"  # noqa: F821
+        s.p = None
+        s.pids = [start_switch(s.dir, "0")]
+        pin_worker(s.pids[0], 1)
+        tool = f"{vswitch_program('vsctl')} --run-dir {s.dir}"
+        sh(f"{tool} set Open_vSwitch . other_config:busy-poll=true -- add-br br0")  # noqa: F821
+        for i in (0, 1):
+            # The guests come later: that the port waits for its socket is no error here.
+            sh(  # noqa: F821
+                f"{tool} --no-wait add-port br0 v{i} -- set interface v{i} type=dpdkvhostuserclient "
+                f"options:vhost-server-path={VU[i]} ofport_request={i + 1}")  # noqa: F821
+        if case["pipe"] != "l2":
+            flows = pathlib.Path(f"{RUN}/vswitch-flows")  # noqa: F821
+            flows.write_text("\n".join(pipeline(case)) + "\n")  # noqa: F821
+            target = f"unix:{s.dir}/br0.mgmt"
+            wait_until(lambda: os.path.exists(f"{s.dir}/br0.mgmt"), 5)  # noqa: F821
+            sh(f"ovs-ofctl -O OpenFlow15 del-flows {target}")  # noqa: F821
+            sh(f"ovs-ofctl -O OpenFlow15 --bundle add-flows {target} {flows}")  # noqa: F821
+
+
+@cpeer  # noqa: F821
+def vswitch():
+    """The switch alone, for rules by ovs-ofctl."""
+    class Running:
+        pass
+    running = Running()
+    directory = f"{RUN}/vswitch"  # noqa: F821
+    running.pid = start_switch(directory, None)
+    sh(f"{vswitch_program('vsctl')} --run-dir {directory} add-br br0")  # noqa: F821
+    running.target = f"unix:{directory}/br0.mgmt"
+    wait_until(lambda: os.path.exists(f"{directory}/br0.mgmt"), 5)  # noqa: F821
+    running.down = lambda: stop_pid(running.pid)  # noqa: F821
+    return running

@@ -2,7 +2,8 @@
 //
 // A round: run the engine (reads of this round and writes of the last in one system call) → process what came →
 // transmit queues. A port that gave packets is asked again in the next round; after some empty rounds it is waited for
-// instead. Thread: everything here is called on the worker's own thread (or, in tests and benchmarks, on the one
+// instead, also while others are asked. A spinning worker waits like that, too, for ports that cost a system call to ask:
+// the engine's look at what has come costs none. Thread: everything here is called on the worker's own thread (or, in tests and benchmarks, on the one
 // thread that steps it); control code talks to it through `Mailbox`. Memory: owns burst, pool, engine.
 
 import Glibc
@@ -31,7 +32,7 @@ import VSwitchCore
   @safe @exclusivity(unchecked) private var finishing: [PortIO] = []
   /// Packets asked of a port that last had none: a spinning worker asks for one, to send it before it looks for the next.
   private var leastReadTarget: Int { busyPoll ? 1 : PortIO.fewPackets }
-  /// Spins on all ports, never sleeps.
+  /// Never sleeps.
   @safe @exclusivity(unchecked) var busyPoll = false { didSet { if busyPoll { heatAll() } } }
   @safe @exclusivity(unchecked) private var isStopping = false
 
@@ -79,12 +80,8 @@ import VSwitchCore
     }
     // A queue that the system had no room for (ENOBUFS) is tried again at once.
     let hasQueued = unsafe burst.state.pointee.dirtyCount > 0
+    if !unarmed.isEmpty { armAll() }
     if hot.isEmpty, !hasQueued, maySleep, !busyPoll {
-      for port in unarmed where !port.isHot && !port.isArmed && port.descriptor >= 0 {
-        port.isArmed = true
-        engine.arm(port)
-      }
-      unarmed.removeAll(keepingCapacity: true)
       mailbox.willSleep()
       engine.run(wait: !mailbox.hasMail, self)
       mailbox.didWake()
@@ -93,6 +90,14 @@ import VSwitchCore
     }
     forwardAtOnce()
     if !hot.isEmpty { cool() }
+  }
+
+  private func armAll() {
+    for port in unarmed where !port.isHot && !port.isArmed && port.descriptor >= 0 {
+      port.isArmed = true
+      engine.arm(port)
+    }
+    unarmed.removeAll(keepingCapacity: true)
   }
 
   /// Forwards what is pending and flushes the queues that have got something.
@@ -159,7 +164,9 @@ import VSwitchCore
       } else {
         port.emptyRounds += 1
         port.readTarget = leastReadTarget
-        let isCold = port.descriptor < 0 ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !busyPoll
+        let isCold =
+          port.descriptor < 0
+          ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !(busyPoll && port.isAskedWithoutSystemCall)
         if isCold, port.prepareToWait(self) {
           port.isHot = false
           hot.swapAt(position, hot.count - 1)

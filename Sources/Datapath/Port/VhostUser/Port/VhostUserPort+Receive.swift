@@ -13,7 +13,7 @@ extension VhostUserPort {
     let count = receiveQueues.count
     guard count > 0 else { return }
     let burst = worker.burst
-    var left = min(readTarget, unsafe Burst.packetLimit &- burst.state.pointee.pendingCount)
+    var left = min(Worker.burstLimit, unsafe Burst.packetLimit &- burst.state.pointee.pendingCount)
     var position = nextQueue < count ? nextQueue : 0
     nextQueue = position &+ 1
     for _ in 0..<count {
@@ -91,7 +91,12 @@ extension VhostUserPort {
     let pool = burst.pool
     let lent = unsafe queue.lent
     for position in 0..<count {
-      unsafe coflow_prefetch(batch.segments[Int(batch.chains[position].firstSegment)].host)
+      let start = unsafe batch.segments[Int(batch.chains[position].firstSegment)].host
+      unsafe coflow_prefetch(start)
+      // A long one's other lines are fetched by the processor itself, once it has seen a few in a row.
+      if unsafe batch.chains[position].byteCount > 256 {
+        for line in 1...3 { unsafe coflow_prefetch(start + line * 64) }
+      }
     }
     for position in 0..<count {
       let chain = unsafe batch.chains + position

@@ -94,7 +94,11 @@ extension VhostUserPort {
     }
     vring.fetch(to &- from, into: batch, .deviceWrites)
     for position in 0..<batch.count {
-      unsafe coflow_prefetch_write(batch.segments[Int(batch.chains[position].firstSegment)].host)
+      let start = unsafe batch.segments[Int(batch.chains[position].firstSegment)].host
+      unsafe coflow_prefetch_write(start)
+      if position < to &- from, unsafe burst.pool[burst.exit[from &+ position]].byteCount > 256 {
+        for line in 1...3 { unsafe coflow_prefetch_write(start + line * 64) }
+      }
     }
     var used = 0
     var completed = 0

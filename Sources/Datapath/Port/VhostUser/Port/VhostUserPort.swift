@@ -16,8 +16,8 @@ import VSwitchCore
   static let heldLimit = 64
   /// Header and frame of packets up to this length are copied whole into the pool; of longer ones the first
   /// `linearLimit` bytes, the others once and straight into the receiver's buffers.
-  static let copyLimit = 2048
-  static let linearLimit = 512
+  static let copyLimit = 256
+  static let linearLimit = 192
   /// A guest that gave no buffer for so long gets nothing kept.
   static let stallSeconds: UInt32 = 2
 
@@ -49,6 +49,8 @@ import VSwitchCore
   deinit { batch.deallocate() }
 
   override func close() { _ = Glibc.close(descriptor) }
+
+  override var isAskedWithoutSystemCall: Bool { true }
 
   // MARK: queues, from the mailbox
 

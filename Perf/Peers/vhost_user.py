@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""vhost-user: two guests joined by this switch, by Open vSwitch with DPDK, and by testpmd, which looks at nothing.
+
+The guests are one program on CPU 0 (vhost_guests.c: DPDK's virtio-user driver), the switch's forwarding thread is alone on
+CPU 1. A round measures every switch once in each case, so that a busy moment of the machine meets all of them. Printed are
+medians and the ratio of this switch to each other. Root; needs dpdk, libdpdk-dev, gcc, pkg-config and, for Open vSwitch,
+openvswitch-switch-dpdk; sets 1200 huge pages of 2 MB for the time it runs. VSWITCH_BINDIR names vswitchd's directory.
+
+  vhost_user.py [--rounds 3] [--seconds 1] [--cases l2-64,...] [vswitch|ovs|testpmd]...
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+HUGE_PAGES = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
+OVS_DPDK = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+# name: (arguments of the guests, what is measured, further options of the guests' device)
+CASES = {
+    "l2-64": ("-f 60", "mpps", ""),
+    "l2-64-both": ("-f 60 -b", "mpps", ""),
+    "l2-1518": ("-f 1514", "mpps", ""),
+    "l2-64-100k": ("-f 60 -n 100000", "mpps", ""),
+    "l2-64-packed": ("-f 60", "mpps", ",packed_vq=1"),
+    "latency": ("-1 50000", "median", ""),
+    "segments": ("-t -f 64000 -m 16", "copies", ""),
+}
+
+
+def run(command, check=True, environment=None):
+    done = subprocess.run(command.split(), capture_output=True, text=True, timeout=60, env=environment)
+    if check and done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def wait_for(path, seconds=15):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{path} does not come")
+        time.sleep(0.02)
+
+
+class Switch:
+    """A back end that connects to the guests' sockets."""
+
+    def __init__(self, work):
+        self.work, self.processes = work, []
+        self.sockets = [work / "guest0", work / "guest1"]
+
+    def spawn(self, command, log, cpus="0", **options):
+        with open(self.work / log, "w") as output:
+            process = subprocess.Popen(
+                ["taskset", "-c", cpus, *command], stdin=subprocess.PIPE, stdout=output, stderr=output, **options)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes = []
+
+
+class VSwitch(Switch):
+    """A learning bridge; the worker spins, as the others do."""
+
+    def start(self):
+        directory = self.work / "run"
+        shutil.rmtree(directory, ignore_errors=True)
+        binaries = os.environ.get("VSWITCH_BINDIR", "")
+        daemon = self.spawn([os.path.join(binaries, "vswitchd"), "--run-dir", str(directory)], "vswitchd.log")
+        wait_for(directory / "db.sock")
+        for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+            if (task / "comm").read_text().startswith("worker"):
+                run(f"taskset -pc 1 {task.name}")
+        tool = f"{os.path.join(binaries, 'vsctl')} --run-dir {directory}"
+        run(f"{tool} set Open_vSwitch . other_config:busy-poll=true -- add-br br0")
+        for number, socket in enumerate(self.sockets):
+            # The guests come later: that the port waits for its socket is no error here.
+            run(f"{tool} --no-wait add-port br0 v{number} -- set interface v{number} type=vhostuserclient "
+                f"options:vhost-server-path={socket}")
+
+
+class OpenVSwitch(Switch):
+    """A learning bridge of its userspace datapath, its polling thread on CPU 1."""
+
+    def start(self):
+        directory = self.work / "ovs"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "OVS_LOGDIR")
+        environment = dict(os.environ, **{name: str(directory) for name in names})
+        database = f"unix:{directory}/db.sock"
+        tool = f"ovs-vsctl --db={database} --timeout=20"
+        run(f"ovsdb-tool create {directory}/conf.db /usr/share/openvswitch/vswitch.ovsschema")
+        self.spawn(["ovsdb-server", f"--remote=p{database}", f"--unixctl={directory}/db.ctl", f"{directory}/conf.db"],
+                   "ovsdb.log", env=environment)
+        wait_for(directory / "db.sock")
+        run(f"{tool} --no-wait init", environment=environment)
+        for setting in ("dpdk-init=true", "dpdk-socket-mem=1024", "pmd-cpu-mask=0x2", "dpdk-lcore-mask=0x1",
+                        'dpdk-extra="--in-memory\\ --no-pci\\ --file-prefix\\ perfovs"'):
+            subprocess.run([*f"{tool} --no-wait set Open_vSwitch .".split(), f"other_config:{setting}".replace("\\ ", " ")],
+                           check=True, env=environment)
+        # It pins its own threads.
+        self.spawn([OVS_DPDK, database, f"--unixctl={directory}/switch.ctl"], "ovs-vswitchd.log", cpus="0,1", env=environment)
+        run(f"{tool} add-br br0 -- set bridge br0 datapath_type=netdev", environment=environment)
+        for number, socket in enumerate(self.sockets):
+            run(f"{tool} add-port br0 v{number} -- set interface v{number} type=dpdkvhostuserclient "
+                f"options:vhost-server-path={socket}", environment=environment)
+
+
+class TestPMD(Switch):
+    """testpmd's io mode: from one port to the other, no look at any packet."""
+
+    def start(self):
+        devices = []
+        for number, socket in enumerate(self.sockets):
+            devices += ["--vdev", f"net_vhost{number},iface={socket},queues=1,client=1"]
+        self.spawn(
+            ["dpdk-testpmd", "--lcores", "0@0,1@1", "--in-memory", "--no-pci", "--file-prefix", "perftestpmd", "-m", "512",
+             *devices, "--", "-i", "--nb-cores=1", "--forward-mode=io", "--auto-start", "--rxd=1024", "--txd=1024",
+             "--burst=32", "--no-lsc-interrupt", "--total-num-mbufs=65536"], "testpmd.log", cpus="0,1")
+        time.sleep(1)
+
+
+SWITCHES = {"vswitch": VSwitch, "ovs": OpenVSwitch, "testpmd": TestPMD}
+
+
+def measure(name, case, work, program, seconds):
+    arguments, _, device = CASES[case]
+    switch = SWITCHES[name](work)
+    for socket in switch.sockets:
+        socket.unlink(missing_ok=True)
+    try:
+        switch.start()
+        devices = []
+        for number, socket in enumerate(switch.sockets):
+            queue = f"queue_size={arguments.split()[-1]}" if "-m" in arguments else "queue_size=1024"
+            devices += ["--vdev", f"net_virtio_user{number},path={socket},server=1,{queue}{device}"]
+        done = subprocess.run(
+            [program, "--lcores", "0@0", "--in-memory", "--single-file-segments", "--no-pci", "--file-prefix", "perfguests",
+             "-m", "512", *devices, "--", "-s", str(seconds), *arguments.split()],
+            capture_output=True, text=True, timeout=120)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
+            raise RuntimeError((done.stdout + done.stderr)[-600:])
+        result = json.loads(lines[-1])
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        if result.get("copy"):
+            result["copies"] = result["bytes"] / result["copy"]
+        return result
+    finally:
+        switch.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("switches", nargs="*", choices=[*SWITCHES, []])
+    options = parser.parse_args()
+    names = options.switches or list(SWITCHES)
+    before = HUGE_PAGES.read_text()
+    HUGE_PAGES.write_text("1200")
+    work = pathlib.Path(tempfile.mkdtemp(prefix="vswitch-vhost-"))
+    results = {}
+    try:
+        program = str(work / "vhost_guests")
+        flags = run("pkg-config --cflags libdpdk").split(), run("pkg-config --libs libdpdk").split()
+        subprocess.run(
+            ["gcc", "-O3", "-march=native", *flags[0], str(HERE / "vhost_guests.c"), "-o", program, *flags[1]], check=True)
+        for turn in range(options.rounds):
+            for case in options.cases.split(","):
+                for name in names:
+                    try:
+                        result = measure(name, case, work, program, options.seconds)
+                    except (RuntimeError, subprocess.SubprocessError) as error:
+                        print(f"# {case} {name}: {error}", file=sys.stderr, flush=True)
+                        continue
+                    results.setdefault(case, {}).setdefault(name, []).append(result)
+                    print(f"# round {turn} {case} {name} {json.dumps(result)}", file=sys.stderr, flush=True)
+    finally:
+        HUGE_PAGES.write_text(before)
+        shutil.rmtree(work, ignore_errors=True)
+    units = {"mpps": "million packets a second", "median": "µs one way", "copies": "of memcpy's bytes a second"}
+    for case, by_name in results.items():
+        key = CASES[case][1]
+        print(f"\n{case}: {units[key]}")
+        medians = {name: statistics.median(result[key] for result in rows) for name, rows in by_name.items()}
+        for name, rows in by_name.items():
+            values = sorted(result[key] for result in rows)
+            wrong = sum(result["wrong"] for result in rows)
+            ratio = f"  vswitch is {medians['vswitch'] / medians[name]:.2f} of it" if name != "vswitch" and "vswitch" in medians else ""
+            print(f"  {name:<8} {medians[name]:8.3f}  ({values[0]:.3f} to {values[-1]:.3f}){ratio}"
+                  + (f"  {wrong} packets came wrong" if wrong else ""))
+
+
+main()

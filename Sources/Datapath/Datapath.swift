@@ -82,7 +82,7 @@ package final class Datapath: Sendable {
       state.config = config
       updateBridges(&state, config)
       // First out of the tables, then out of the worker: it never forwards to a port that is gone.
-      let closing = change.closing.compactMap { key in state.ports.removeValue(forKey: key) }
+      let closing = change.closing.compactMap { key in state.remove(key) }
       if !closing.isEmpty { publish(&state) }
       for port in closing {
         closePort(port, &state)
@@ -102,7 +102,8 @@ package final class Datapath: Sendable {
           } catch { state.failures[key] = error }
         }
       }
-      refreshLinks(&state)
+      let found = states(&state)
+      _ = noteLinks(found, &state)
       publish(&state)
       removeBridges(&state, config)
       let ports = Handover(opened)
@@ -111,42 +112,26 @@ package final class Datapath: Sendable {
         for port in ports.take() { worker.add(port) }
         worker.busyPoll = busyPoll
       }
-      return states(state)
+      return found
     }
   }
 
-  /// The state of every configured port now (link state read from the system).
+  /// The state of every configured port now. Links are asked about only if an event has told of them since.
   package func portStates() -> [PortState] {
     state.withLock { state in
-      let found = states(state)
+      let found = states(&state)
       if noteLinks(found, &state) { publish(&state) }
       return found
     }
   }
 
-  /// Looks which ports have a link, for groups and bundles.
-  private func refreshLinks(_ state: inout ControlState) { _ = noteLinks(states(state), &state) }
-
-  private func refreshLink(_ name: String) {
-    state.withLock { state in
-      let found = state.ports.filter { $0.key.name == name }.map { key, port in
-        var result = PortState(bridge: key.bridge, name: key.name)
-        port.describe(&result, engine: worker.engineName, guest: vhostUser.description(slot: port.slot))
-        return result
-      }
-      if noteLinks(found, &state) { publish(&state) }
-    }
-  }
-
+  /// Notes which ports have a link, for groups and bundles.
   /// - Returns: whether a link has come or gone.
   private func noteLinks(_ found: [PortState], _ state: inout ControlState) -> Bool {
     var hasChanged = false
     for port in found {
-      let key = PortKey(bridge: port.bridge, name: port.name)
       let isUp = port.isLinkUp == true && port.isAdminUp != false
-      guard let known = state.ports[key], known.isLinkUp != isUp else { continue }
-      state.ports[key]?.isLinkUp = isUp
-      hasChanged = true
+      if state.noteLink(PortKey(bridge: port.bridge, name: port.name), isUp: isUp) { hasChanged = true }
     }
     return hasChanged
   }
@@ -160,9 +145,8 @@ package final class Datapath: Sendable {
       entry.tapDescriptor = opened.tapDescriptor
       entry.interfaceIndex = opened.interfaceIndex
       worker.mailbox.perform { $0.open(slot: slot) }
-      state.ports[key] = entry
+      state.put(entry, key)
       if let problem = entry.adjustLink() { state.failures[key] = problem }
-      follow(entry)
       return opened.io
     } catch {
       state.releaseSlot(slot)
@@ -172,20 +156,23 @@ package final class Datapath: Sendable {
 
   /// Takes over what can change while a port is open.
   private func update(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) {
-    guard var entry = state.ports[key] else { return }
+    guard var entry = state.ports[key], entry.config != port else { return }
     let old = entry.config
     entry.config = port
     if let wish = port.interface.portNumberRequest, wish != entry.portNumber {
-      state.ports[key] = nil
+      _ = state.remove(key)
       entry.portNumber = state.portNumber(for: port, in: key.bridge)
     }
-    state.ports[key] = entry
+    state.put(entry, key)
     if old.vlan != port.vlan, let bridge = state.bridges[key.bridge] {
       // What was learned under other rules may be where it must not be reached any more.
       let slot = entry.slot
       worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
     }
-    if old.interface != port.interface, let problem = entry.adjustLink() { state.failures[key] = problem }
+    guard old.interface != port.interface else { return }
+    // Our own change is an event, too, but one that is read later than now.
+    state.links.forget(key)
+    if let problem = entry.adjustLink() { state.failures[key] = problem }
   }
 
   private func closePort(_ port: OpenPort, _ state: inout ControlState) {
@@ -243,26 +230,51 @@ package final class Datapath: Sendable {
     state.tables = tables
   }
 
-  private func states(_ state: ControlState) -> [PortState] {
-    state.config.bridges.flatMap { bridge in
-      bridge.ports.map { port in
+  private func states(_ state: inout ControlState) -> [PortState] {
+    var ownLinks: LinkService?
+    var states: [PortState] = []
+    states.reserveCapacity(state.interfaceNames.count)
+    for bridge in state.config.bridges {
+      for port in bridge.ports {
         let key = PortKey(bridge: bridge.name, name: port.name)
         var result = PortState(bridge: bridge.name, name: port.name)
         result.error = state.failures[key]
         result.linkResets = state.linkResets[key] ?? 0
         if let entry = state.ports[key] {
           result.portNumber = entry.portNumber
-          let isGuest = [.vhostUser, .vhostUserClient].contains(port.interface.kind)
-          entry.describe(
-            &result, engine: worker.engineName,
-            guest: isGuest ? vhostUser.description(slot: entry.slot) : nil)
+          if port.interface.kind.isDeviceless {
+            let isGuest = [.vhostUser, .vhostUserClient].contains(port.interface.kind)
+            let guest = isGuest ? vhostUser.description(slot: entry.slot) : nil
+            result.isAdminUp = true
+            result.isLinkUp = guest?.isUp ?? true
+            result.mtu = guest?.mtu
+            result.status = guest?.status ?? [:]
+          } else {
+            do throws(LinkError) {
+              try link(of: entry, key, &state, &ownLinks).fill(&result)
+            } catch {
+              if result.error == nil { result.error = error.configError }
+            }
+          }
         }
-        return result
+        states.append(result)
       }
     }
+    return states
   }
 
-  // MARK: link events
+  // MARK: links
+
+  /// What the system says of a port's link: as it was kept, or asked for now.
+  private func link(
+    of port: OpenPort, _ key: PortKey, _ state: inout ControlState, _ ownLinks: inout LinkService?
+  ) throws(LinkError) -> LinkDescription {
+    if let kept = state.links[key] { return kept }
+    // An event that comes while the link is asked about is read after this, and makes it be asked again.
+    let answer = try port.describeLink(engine: worker.engineName, &ownLinks) { (try? links.watch($0)) != nil }
+    if answer.isHeard { state.links.keep(answer.description, of: key, isForeign: answer.isForeign) }
+    return answer.description
+  }
 
   /// Passes on what concerns a configured port.
   private func linkChanged(_ event: LinkEvent) {
@@ -270,22 +282,28 @@ package final class Datapath: Sendable {
     switch event {
     case .added(let link), .changed(let link), .deleted(let link): notice = link
     case .namespaceDeleted, .resync:
+      state.withLock { $0.links.forgetAll() }
       eventSource.yield(.linkChanged(name: ""))
       return
     }
-    let isOurs = state.withLock { state in
-      guard let port = state.config.bridges.lazy.flatMap(\.ports).first(where: { $0.name == notice.name }) else {
-        // A link in a watched namespace may have been renamed there.
-        return notice.namespaceID != nil
+    let names = state.withLock { state in
+      var names: Set<String> = []
+      var ownLinks: LinkService?
+      var hasChanged = false
+      for key in state.links.forget(after: notice) {
+        guard let port = state.ports[key] else { continue }
+        names.insert(port.config.interface.name)
+        if case .deleted = event { follow(port) }
+        // Groups that watch the port do not wait for whoever listens.
+        let link = try? link(of: port, key, &state, &ownLinks)
+        if state.noteLink(key, isUp: link.map { $0.isAdminUp && $0.isOperational } ?? false) { hasChanged = true }
       }
-      let open = state.ports.values.first { $0.config.name == port.name }
-      if case .deleted = event, let open { follow(open) }
-      return true
+      if hasChanged { publish(&state) }
+      // Perhaps what a port that failed has waited for.
+      if state.interfaceNames.contains(notice.name) { names.insert(notice.name) }
+      return names
     }
-    guard isOurs else { return }
-    // Groups that watch the port do not wait for whoever listens.
-    refreshLink(notice.name)
-    eventSource.yield(.linkChanged(name: notice.name))
+    for name in names { eventSource.yield(.linkChanged(name: name)) }
   }
 
   /// Listens where a port's link lives now, if that is another namespace than the switch's.

@@ -19,7 +19,8 @@ struct Change {
         wanted.append((bridge.name, port))
         guard let open = state.ports[key] else { continue }
         if !Change.needsReopen(open.config.interface, port.interface) {
-          if open.isDeviceGone() { reopening.insert(key) } else { kept.insert(key) }
+          // While a description stands no event has told that the device has gone.
+          if state.links[key] == nil, open.isDeviceGone() { reopening.insert(key) } else { kept.insert(key) }
         }
       }
     }

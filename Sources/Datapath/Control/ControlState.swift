@@ -12,15 +12,23 @@ struct BridgeState: @unchecked Sendable {
 
 /// The datapath's state behind its lock.
 struct ControlState {
-  var config = SwitchConfig()
-  var ports: [PortKey: OpenPort] = [:]
+  var config = SwitchConfig() {
+    didSet { interfaceNames = Set(config.bridges.lazy.flatMap(\.ports).map(\.interface.name)) }
+  }
+  /// Of all configured ports.
+  private(set) var interfaceNames: Set<String> = []
+  private(set) var ports: [PortKey: OpenPort] = [:]
+  /// What the system said of the open ports' links.
+  var links = LinkDescriptions()
   /// Why configured ports could not be opened.
   var failures: [PortKey: ConfigError] = [:]
   var bridges: [String: BridgeState] = [:]
   var tables: ForwardingTables?
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
-  private var slotsInUse: Set<UInt16> = []
+  private var slotsInUse = SlotSet()
+  /// By bridge, the OpenFlow numbers of its open ports.
+  private var numbersInUse: [String: Set<UInt16>] = [:]
   /// Number of the next bridge's flow tables.
   private var nextBridgeIdentifier: UInt32 = 1
 
@@ -35,19 +43,42 @@ struct ControlState {
 
   /// A slot that no port has.
   mutating func takeSlot() throws(ConfigError) -> UInt16 {
-    for slot in 0..<UInt16(Burst.portLimit) where !slotsInUse.contains(slot) {
-      slotsInUse.insert(slot)
-      return slot
+    guard let slot = slotsInUse.insertLowest() else {
+      throw ConfigError(cause: "the switch has \(Burst.portLimit) ports already", remedy: "delete a port first")
     }
-    throw ConfigError(cause: "the switch has \(Burst.portLimit) ports already", remedy: "delete a port first")
+    return slot
   }
 
   mutating func releaseSlot(_ slot: UInt16) { slotsInUse.remove(slot) }
 
+  /// Takes a port that was opened, or what has changed of one.
+  mutating func put(_ port: OpenPort, _ key: PortKey) {
+    if let old = ports.updateValue(port, forKey: key) {
+      if old.portNumber == port.portNumber { return }
+      numbersInUse[key.bridge]?.remove(old.portNumber)
+    }
+    numbersInUse[key.bridge, default: []].insert(port.portNumber)
+  }
+
+  /// - Returns: whether it was otherwise before.
+  mutating func noteLink(_ key: PortKey, isUp: Bool) -> Bool {
+    guard let known = ports[key], known.isLinkUp != isUp else { return false }
+    ports[key]?.isLinkUp = isUp
+    return true
+  }
+
+  /// Forgets a port.
+  mutating func remove(_ key: PortKey) -> OpenPort? {
+    guard let port = ports.removeValue(forKey: key) else { return nil }
+    numbersInUse[key.bridge]?.remove(port.portNumber)
+    links.forget(key)
+    return port
+  }
+
   /// An OpenFlow port number that no port of the bridge has: the one asked for if free.
   func portNumber(for port: PortConfig, in bridge: String) -> UInt16 {
     if port.name == bridge { return 65534 }
-    let used = Set(ports.filter { $0.key.bridge == bridge }.map(\.value.portNumber))
+    let used = numbersInUse[bridge] ?? []
     if let wish = port.interface.portNumberRequest, !used.contains(wish) { return wish }
     for number in UInt16(1)..<65280 where !used.contains(number) { return number }
     return 65279
@@ -65,16 +96,18 @@ struct ControlState {
 
   /// The forwarding tables for what is open now.
   func makeTables() -> ForwardingTables {
-    let slotCount = Int(slotsInUse.max().map { $0 + 1 } ?? 0)
+    let slotCount = slotsInUse.limit
     var entries = (0..<slotCount).map { _ in ForwardingPort(vlan: VLANPolicy(VLANConfig())) }
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     let peers = patchPeers()
     var flowBridges: [FlowBridgeOwner] = []
+    let portsByBridge = Dictionary(grouping: ports, by: \.key.bridge)
     for (index, name) in bridges.keys.sorted().enumerated() {
       guard let bridge = bridges[name] else { continue }
       var members: [UInt16] = []
       var numbered: [(number: PortNumber, slot: UInt16)] = []
-      for (key, port) in ports where key.bridge == name {
+      let bridgePorts = portsByBridge[name] ?? []
+      for (key, port) in bridgePorts {
         let slot = Int(port.slot)
         if port.config.interface.kind == .patch {
           guard let peer = peers[key] else { continue }
@@ -91,7 +124,7 @@ struct ControlState {
         members.append(port.slot)
         numbered.append((port.number, port.slot))
       }
-      bridge.flows?.noteLivePorts(Set(ports.filter { $0.key.bridge == name && $0.value.isLinkUp }.map(\.value.number)))
+      bridge.flows?.noteLivePorts(Set(bridgePorts.lazy.filter(\.value.isLinkUp).map(\.value.number)))
       var flows: FlowBridge?
       var normalRule: NormalRule?
       if bridge.flows?.isStandalone == true {
@@ -118,13 +151,15 @@ struct ControlState {
   /// The slot at the other end of each patch port whose peer is a patch port that names it.
   private func patchPeers() -> [PortKey: UInt16] {
     let patches = ports.filter { $0.value.config.interface.kind == .patch }
+    let keysByName = Dictionary(grouping: patches.keys, by: \.name)
     var peers: [PortKey: UInt16] = [:]
     for (key, port) in patches {
-      let wanted = port.config.interface.options["peer"]
-      let peer = patches.first {
-        $0.key.name == wanted && $0.value.config.interface.options["peer"] == key.name && $0.key != key
+      guard let wanted = port.config.interface.options["peer"] else { continue }
+      for candidate in keysByName[wanted] ?? [] where candidate != key {
+        guard let peer = patches[candidate], peer.config.interface.options["peer"] == key.name else { continue }
+        peers[key] = peer.slot
+        break
       }
-      if let peer { peers[key] = peer.value.slot }
     }
     return peers
   }

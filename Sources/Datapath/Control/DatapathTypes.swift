@@ -51,6 +51,6 @@ package struct MACTableEntry: Equatable, Sendable {
 
 /// Something happened that may change a port's state or mend its error.
 package enum DatapathEvent: Equatable, Sendable {
-  /// A link appeared, vanished or changed: call `apply` again to retry, `portStates` to see.
+  /// A link appeared, vanished or changed: call `apply` again to retry, `portStates` to see. No name: any link may have.
   case linkChanged(name: String)
 }

@@ -29,11 +29,9 @@ struct OpenPort: Sendable {
   /// Whether the device behind the port has gone, so that the port has to be opened anew.
   func isDeviceGone() -> Bool {
     switch config.interface.kind {
-    case .tap, .internal:
-      return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IFNAMSIZ)) { name in
-        unsafe coflow_tap_name(tapDescriptor, name.baseAddress) != 0
-      }
+    case .tap, .internal: return tapName() == nil
     case .system:
+      if tapDescriptor >= 0 { return tapName() == nil }
       guard let link = try? LinkService().link(named: config.interface.name) else { return true }
       return link.index != interfaceIndex
     case .patch, .pcap, .vhostUser, .vhostUserClient: return false
@@ -60,13 +58,14 @@ struct OpenPort: Sendable {
   }
 
   /// The name of the port's link, which its user may have changed.
-  var linkName: String {
-    guard tapDescriptor >= 0 else { return config.interface.name }
+  var linkName: String { tapName() ?? config.interface.name }
+
+  /// The name of the tap's device now; nil if it has gone, or the port is no tap.
+  private func tapName() -> String? {
+    guard tapDescriptor >= 0 else { return nil }
     return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IFNAMSIZ) + 1) { name in
       unsafe name.initialize(repeating: 0)
-      guard let base = name.baseAddress, unsafe coflow_tap_name(tapDescriptor, base) == 0 else {
-        return config.interface.name
-      }
+      guard let base = name.baseAddress, unsafe coflow_tap_name(tapDescriptor, base) == 0 else { return nil }
       return unsafe String(cString: base)
     }
   }
@@ -99,34 +98,52 @@ extension OpenPort {
     return nil
   }
 
-  /// Fills in what the system says of the port's link now.
-  /// - Parameter guest: of a vhost-user port.
-  func describe(_ state: inout PortState, engine: String, guest: VhostUserDescription?) {
-    guard !config.interface.kind.isDeviceless else {
-      state.isAdminUp = true
-      state.isLinkUp = guest?.isUp ?? true
-      state.mtu = guest?.mtu
-      state.status = guest?.status ?? [:]
-      return
+  /// Asks the system about the port's link.
+  /// - Parameters:
+  ///   - engine: how its packets are read and written.
+  ///   - ownLinks: a service for the switch's own namespace, opened when first needed.
+  ///   - watch: begins to listen in a namespace, before it is asked; false if that can't be done.
+  /// - Returns: what it says, and where the link is: in another namespace, and then whether its events are heard.
+  func describeLink(
+    engine: String, _ ownLinks: inout LinkService?, watch: (NetworkNamespace) -> Bool
+  ) throws(LinkError) -> (description: LinkDescription, isForeign: Bool, isHeard: Bool) {
+    let name = try currentLinkName()
+    guard let namespace = foreignNamespace() else {
+      let links: LinkService
+      if let opened = ownLinks { links = opened } else { links = try LinkService() }
+      ownLinks = links
+      return (try describeLink(named: name, engine: engine, links), false, true)
     }
-    state.status["io_engine"] = engine
-    if let namespace = config.interface.options["netns"] { state.status["netns"] = namespace }
-    do throws(LinkError) {
-      try withLinks { links throws(LinkError) in
-        let link = try links.link(named: linkName)
-        state.interfaceIndex = link.index
-        state.hardwareAddress = link.macAddress
-        state.mtu = link.mtu
-        state.isAdminUp = link.isAdminUp
-        state.isLinkUp = link.isOperational
-        if link.name != config.interface.name { state.status["link_name"] = link.name }
-        let settings = try links.settings(ofLinkNamed: link.name)
-        state.status["driver_name"] = settings.driver
-        state.linkSpeed = settings.speedMegabitsPerSecond.map { $0 * 1_000_000 }
-        state.isFullDuplex = settings.isFullDuplex
-      }
-    } catch {
-      if state.error == nil { state.error = error.configError }
-    }
+    defer { close(namespace) }
+    let isHeard = watch(.descriptor(namespace))
+    return (try describeLink(named: name, engine: engine, LinkService(.descriptor(namespace))), true, isHeard)
+  }
+
+  /// The name of the port's link; throws if the device has gone, even where another has its name by now.
+  private func currentLinkName() throws(LinkError) -> String {
+    guard tapDescriptor >= 0 else { return config.interface.name }
+    guard let name = tapName() else { throw goneError }
+    return name
+  }
+
+  private func describeLink(
+    named name: String, engine: String, _ links: LinkService
+  ) throws(LinkError) -> LinkDescription {
+    let link = try links.link(named: name)
+    if let interfaceIndex, interfaceIndex != link.index { throw goneError }
+    let settings = try links.settings(ofLinkNamed: link.name)
+    var description = LinkDescription(
+      index: link.index, hardwareAddress: link.macAddress, mtu: link.mtu, isAdminUp: link.isAdminUp,
+      isOperational: link.isOperational, speed: settings.speedMegabitsPerSecond.map { $0 * 1_000_000 },
+      isFullDuplex: settings.isFullDuplex)
+    if link.name != config.interface.name { description.status["link_name"] = link.name }
+    description.status["driver_name"] = settings.driver
+    description.status["io_engine"] = engine
+    description.status["netns"] = config.interface.options["netns"]
+    return description
+  }
+
+  private var goneError: LinkError {
+    LinkError(errno: ENODEV, action: "open network device \(config.interface.name)")
   }
 }

@@ -122,8 +122,10 @@ struct PortOpener {
         cause: "could not open network device \(interface.name) (No such device)",
         remedy: "create the device, or set type=tap to have the switch make one")
     }
-    // libvirt and mininet name an existing tap without a type: a packet socket would only see the wrong end of it.
-    if link.kind == "tun" { return try openTap(interface, slot: slot) }
+    // An existing tap, named without a type. One that no program has is opened as such: a packet socket would only see
+    // the wrong end of it. One that a guest has (libvirt's) has its other end there: as another queue of it the switch
+    // would take the guest's packets away.
+    if link.kind == "tun", !link.isCarrierOn { return try openTap(interface, slot: slot) }
     let descriptor = coflow_packet_open(Int32(truncatingIfNeeded: link.index))
     guard descriptor >= 0 else {
       throw ConfigError(

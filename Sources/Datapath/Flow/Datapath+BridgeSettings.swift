@@ -34,6 +34,8 @@ extension Datapath {
       try port.withLinks { links throws(LinkError) in
         try links.setAdminUp(isUp, index: try links.link(named: port.linkName).index)
       }
+      // Its event comes later than whoever asks next.
+      state.withLock { $0.links.forget(PortKey(bridge: bridge, name: port.config.name)) }
       return true
     } catch { return false }
   }

@@ -51,8 +51,8 @@ package final class DatapathHarness {
       for port in bridge.ports {
         let key = PortKey(bridge: bridge.name, name: port.name)
         let slot = try state.takeSlot()
-        state.ports[key] = OpenPort(
-          bridge: bridge.name, config: port, slot: slot, portNumber: state.portNumber(for: port, in: bridge.name))
+        let number = state.portNumber(for: port, in: bridge.name)
+        state.put(OpenPort(bridge: bridge.name, config: port, slot: slot, portNumber: number), key)
         worker.open(slot: slot)
         guard port.interface.kind != .patch else { continue }
         let all: OffloadCapabilities = [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6]

@@ -21,6 +21,8 @@ package struct Link: Equatable, Sendable {
   /// IFF_… as in <linux/if.h>.
   package var flags: UInt32
   package var operationalState: OperationalState
+  /// IFLA_CARRIER: the driver sees a carrier, be the link up or not. Of a tap: a program has it open.
+  package var isCarrierOn: Bool
   /// The driver family: "tun" (taps too), "veth", "bridge"...; nil for hardware.
   package var kind: String?
 
@@ -38,6 +40,7 @@ package struct Link: Equatable, Sendable {
     mtu = unsafe Int(rtnl_link_get_mtu(link))
     flags = unsafe rtnl_link_get_flags(link)
     operationalState = unsafe OperationalState(rawValue: rtnl_link_get_operstate(link)) ?? .unknown
+    isCarrierOn = unsafe rtnl_link_get_carrier(link) != 0
     kind = unsafe rtnl_link_get_type(link).map { unsafe String(cString: $0) }
     if let address = unsafe rtnl_link_get_addr(link), unsafe nl_addr_get_len(address) == 6,
       let bytes = unsafe nl_addr_get_binary_addr(address)

@@ -29,10 +29,13 @@ struct DesiredState: Sendable {
   /// Values that were ignored, in words; for the log.
   var warnings: [String] = []
 
-  /// - Parameter numbering: keeps ports' numbers over calls.
-  init(_ database: DatabaseSnapshot, numbering: inout PortNumbering) {
+  /// - Parameters:
+  ///   - numbering: keeps ports' numbers over calls.
+  ///   - readings: keeps what was read of ports over calls.
+  init(_ database: DatabaseSnapshot, numbering: inout PortNumbering, readings: inout PortReadings) {
     guard let root = database.only("Open_vSwitch") else {
       numbering.keep(bridges: [])
+      readings.endPass([])
       return
     }
     let settings = Settings(root[Root.otherConfig])
@@ -48,39 +51,41 @@ struct DesiredState: Sendable {
       bridge.isSecure = plan.isSecure
       bridge.hasControllers = plan.hasControllers
       var wishes: [PortNumbering.Wish] = []
-      for port in database.rows("Port", row[Bridge.ports]).sorted(by: { $0.name < $1.name }) {
+      var hasOwnPort = false
+      for (name, port) in Self.byName(database.rows("Port", row[Bridge.ports])) {
         guard takenPorts.insert(port.uuid).inserted else {
-          warnings.append("port \(port.name) of bridge \(row.name) already belongs to another bridge")
+          warnings.append("port \(name) of bridge \(row.name) already belongs to another bridge")
           continue
         }
-        let candidates = database.rows("Interface", port[Port.interfaces]).sorted { $0.name < $1.name }
-        for (index, interface) in candidates.enumerated() {
+        let candidates = Self.byName(database.rows("Interface", port[Port.interfaces]))
+        for (index, (interfaceName, interface)) in candidates.enumerated() {
           guard takenInterfaces.insert(interface.uuid).inserted else {
-            warnings.append("interface \(interface.name) of port \(port.name) already belongs to another port")
+            warnings.append("interface \(interfaceName) of port \(name) already belongs to another port")
             continue
           }
-          var entry = Interface(row: interface.uuid, bridge: row.name, port: port.name, name: interface.name)
+          var entry = Interface(row: interface.uuid, bridge: row.name, port: name, name: interfaceName)
+          if interfaceName == row.name { hasOwnPort = true }
           if index > 0 {
             entry.error = ConfigError(
-              cause: "port \(port.name) has \(candidates.count) interfaces, and bonds are not built yet",
+              cause: "port \(name) has \(candidates.count) interfaces, and bonds are not built yet",
               remedy: "leave only \(candidates[0].name) in it")
           } else {
-            do {
-              var made = PortConfig(name: port.name, interface: try interfaceConfig(interface, bridge: row))
-              readSettings(of: port, into: &made)
-              bridge.ports.append(made)
+            let reading = readings.reading(port, interface, bridge: row)
+            warnings += reading.warnings
+            switch reading.config {
+            case .success(let config):
+              bridge.ports.append(config)
               wishes.append(
                 PortNumbering.Wish(
-                  port: port.name, isLocal: interface.name == row.name, request: made.interface.portNumberRequest,
-                  previous: interface[OpenVSwitch.Interface.ofport].flatMap(UInt16.init(exactly:))))
-            } catch {
-              entry.error = error
+                  port: name, isLocal: interfaceName == row.name, request: config.interface.portNumberRequest,
+                  previous: reading.previousNumber))
+            case .failure(let error): entry.error = error
             }
           }
           interfaces.append(entry)
         }
       }
-      if !interfaces.contains(where: { $0.bridge == row.name && $0.name == row.name }) {
+      if !hasOwnPort {
         // As Open vSwitch does: every bridge has its own port, also where nobody wrote its row.
         bridge.ports.append(
           PortConfig(name: row.name, interface: InterfaceConfig(name: row.name, kind: .internal)))
@@ -94,6 +99,13 @@ struct DesiredState: Sendable {
       config.bridges.append(bridge)
     }
     numbering.keep(bridges: Set(rows.map(\.name)))
+    readings.endPass(takenPorts)
+  }
+
+  private static func byName(_ rows: [Row]) -> [(name: String, row: Row)] {
+    var named = rows.map { (name: $0.name, row: $0) }
+    if named.count > 1 { named.sort { $0.name < $1.name } }
+    return named
   }
 
   private mutating func readSettings(of row: Row, into bridge: inout BridgeConfig) {
@@ -103,70 +115,9 @@ struct DesiredState: Sendable {
     bridge.floodVLANs = Set(row[Bridge.floodVLANs].compactMap(UInt16.init(exactly:)))
     bridge.forwardReservedMulticast = settings.boolean("forward-bpdu")
     if let text = settings["hwaddr"] {
-      bridge.hardwareAddress = address(text, "other_config:hwaddr of bridge \(row.name)")
+      bridge.hardwareAddress = MACAddress(
+        ofStation: text, "other_config:hwaddr of bridge \(row.name)", warnings: &warnings)
     }
-  }
-
-  private mutating func readSettings(of row: Row, into port: inout PortConfig) {
-    let settings = Settings(row[Port.otherConfig])
-    port.isProtected = row[Port.protected]
-    port.forwardReservedMulticast = settings.boolean("forward-bpdu")
-    let tag = row[Port.tag].flatMap(UInt16.init(exactly:)).flatMap { $0 < 4096 ? $0 : nil }
-    let trunks = Set(row[Port.trunks].compactMap(UInt16.init(exactly:)))
-    let mode = row[Port.vlanMode].flatMap(VLANConfig.Mode.init(rawValue:))
-    port.vlan.mode = mode ?? (tag == nil ? .trunk : .access)
-    if mode == nil, tag != nil, !trunks.isEmpty {
-      warnings.append(
-        "port \(row.name) has tag and trunks without vlan_mode: it is an access port, trunks do not count")
-    }
-    port.vlan.tag = tag ?? 0
-    port.vlan.trunks = port.vlan.mode == .access ? [] : trunks
-    port.vlan.customerVLANs = Set(row[Port.cvlans].compactMap(UInt16.init(exactly:)))
-    port.vlan.priorityTags =
-      switch settings["priority-tags"] {
-      case "true", "if-nonzero": .ifNonzero
-      case "always": .always
-      default: .never
-      }
-    port.vlan.serviceEtherType =
-      switch settings["qinq-ethtype"] {
-      case "802.1q", "0x8100": 0x8100
-      default: 0x88a8
-      }
-  }
-
-  private mutating func interfaceConfig(_ row: Row, bridge: Row) throws(ConfigError) -> InterfaceConfig {
-    let datapathType = bridge[Bridge.datapathType]
-    if !["", "netdev", "system"].contains(datapathType) {
-      throw ConfigError(
-        cause: "bridge \(bridge.name) has the unknown datapath_type \"\(datapathType)\"",
-        remedy: "clear it: vsctl clear bridge \(bridge.name) datapath_type")
-    }
-    let type = row[OpenVSwitch.Interface.type]
-    let isLocal = row.name == bridge.name
-    guard let kind = isLocal ? .internal : InterfaceConfig.Kind(name: type.isEmpty ? "system" : type) else {
-      throw ConfigError(
-        cause: "could not open network device \(row.name) (unknown type \"\(type)\")",
-        remedy: "set its type to one of "
-          + InterfaceConfig.Kind.names.sorted().joined(separator: ", "))
-    }
-    var interface = InterfaceConfig(name: row.name, kind: kind)
-    interface.options = try InterfaceOptions.checked(row[OpenVSwitch.Interface.options], kind: kind, name: row.name)
-    interface.portNumberRequest = row[OpenVSwitch.Interface.ofportRequest].flatMap(UInt16.init(exactly:))
-    interface.mtuRequest = row[OpenVSwitch.Interface.mtuRequest].flatMap(Int.init(exactly:))
-    if kind == .internal, let text = row[OpenVSwitch.Interface.mac] {
-      interface.hardwareAddress = address(text, "mac of interface \(row.name)")
-    }
-    return interface
-  }
-
-  /// A station's address; anything else is ignored with a warning, as Open vSwitch does.
-  private mutating func address(_ text: String, _ what: String) -> MACAddress? {
-    guard let address = MACAddress(text), !address.isMulticast, address.bits != 0 else {
-      warnings.append("\(what) is no address of a station: \(text)")
-      return nil
-    }
-    return address
   }
 }
 

@@ -23,12 +23,21 @@ actor Reconciler: Service {
   private let onApplied: @Sendable ([BridgePlan], [PortState]) async -> Void
   private let blocking = BlockingCalls()
   private var numbering = PortNumbering()
+  private var readings = PortReadings()
+  private var settled = SettledInterfaces()
   /// What the datapath was brought to; nil before the first pass.
-  private var applied: SwitchConfig?
+  private var applied: SwitchConfig? {
+    didSet { interfaceNames = Set(applied?.bridges.lazy.flatMap(\.ports).map(\.interface.name) ?? []) }
+  }
+  private var interfaceNames: Set<String> = []
   private var states: [PortState] = []
   /// What `onApplied` was told last.
   private var toldPlans: [BridgePlan] = []
   private var toldStates: [PortState] = []
+  /// What the last pass over the whole database read.
+  private var desired: DesiredState?
+  /// What was to be written last has been.
+  private var isWrittenBack = false
   private var changes: AsyncStream<Changes>?
   /// What was logged last, so that a failure is told once and its end too.
   private var loggedOutcomes: [QualifiedPort: PortOutcome] = [:]
@@ -41,14 +50,20 @@ actor Reconciler: Service {
   private var retryIsDue = false
   private static let retryPause = Duration.seconds(1)
   /// Links that go up and down all the time cause a pass that often and no more.
-  private static let linkPause = Duration.milliseconds(100)
+  private let linkPause: Duration
   private var lastLinkPass: ContinuousClock.Instant?
+  /// When a pass for link events alone is to come, once one waits.
+  private var linkPassDue: ContinuousClock.Instant?
 
   /// Why a pass is due.
   private struct Causes {
     var configuration = false
     var links: Set<String> = []
     var statistics = false
+
+    var isNone: Bool { links.isEmpty && !configuration && !statistics }
+    /// Neither a change of the database nor a try after a failure.
+    var isLinksOnly: Bool { !links.isEmpty && !configuration && !statistics }
   }
   private var causes = Causes()
   /// Tries of a failed port that link events caused in this statistics period. A port that makes its own device and
@@ -58,9 +73,10 @@ actor Reconciler: Service {
 
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
-    coverage: Coverage = Coverage(),
+    coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100),
     onApplied: @escaping @Sendable ([BridgePlan], [PortState]) async -> Void = { _, _ in }
   ) {
+    self.linkPause = linkPause
     self.store = store
     self.plane = plane
     self.logger = logger
@@ -107,7 +123,7 @@ actor Reconciler: Service {
           }
         }
         group.addTask {
-          for await case .linkChanged(let name) in self.plane.events where await self.hasInterface(name) {
+          for await case .linkChanged(let name) in self.plane.events where await self.concernsUs(link: name) {
             self.coverage.count(.linkEvent)
             await self.note { $0.links.insert(name) }
             wake.yield()
@@ -132,18 +148,15 @@ actor Reconciler: Service {
 
   private func note(_ change: (inout Causes) -> Void) { change(&causes) }
 
-  private func hasInterface(_ name: String) -> Bool {
-    applied?.bridges.contains { $0.ports.contains { $0.interface.name == name } } ?? false
-  }
+  /// An empty name stands for any link.
+  private func concernsUs(link name: String) -> Bool { name.isEmpty || interfaceNames.contains(name) }
 
   private func pass() async {
-    if !causes.configuration, !causes.links.isEmpty {
-      // A link that comes up says so several times within moments: one pass for all of them.
-      var pause = Duration.milliseconds(10)
-      if let lastLinkPass { pause = max(pause, lastLinkPass + Self.linkPause - .now) }
-      try? await Task.sleep(for: pause)
-      lastLinkPass = .now
-    }
+    if causes.isLinksOnly, mustWaitForLinks() { return }
+    // Woken for what another pass has seen to already.
+    if causes.isNone, isWrittenBack { return }
+    linkPassDue = nil
+    if !causes.links.isEmpty { lastLinkPass = .now }
     let causes = causes
     self.causes = Causes()
     if causes.statistics || causes.configuration { retryCounts = [:] }
@@ -151,14 +164,46 @@ actor Reconciler: Service {
     // statistics: what else can mend it (a namespace that is made, a file that appears) tells nobody.
     let failed = Set(states.filter { $0.error != nil }.map(\.name))
     var mayApply = causes.configuration || (causes.statistics && !failed.isEmpty)
+    var changed: Set<QualifiedPort> = []
     if !causes.configuration, !causes.links.isEmpty || causes.statistics {
+      let before = states
       states = await blocking { [plane] in plane.portStates() }
-      for state in states where state.error != nil && causes.links.contains(state.name) {
+      for (index, state) in states.enumerated() {
+        if index >= before.count || before[index] != state { changed.insert(QualifiedPort(state.bridge, state.name)) }
+        guard state.error != nil, causes.links.contains(state.name) || causes.links.contains("") else { continue }
         retryCounts[state.name, default: 0] += 1
         if retryCounts[state.name, default: 0] <= retryLimit { mayApply = true }
       }
     }
-    await reconcile(await store.snapshot(), mayApply: mayApply, statistics: causes.statistics)
+    if causes.isLinksOnly, !mayApply, isWrittenBack, let desired {
+      await report(changed, of: desired)
+    } else {
+      await reconcile(await store.snapshot(), mayApply: mayApply, statistics: causes.statistics)
+    }
+  }
+
+  /// A link that comes up says so several times within moments: one pass for all of them, and not too many passes. A
+  /// change of the database waits for none of it.
+  private func mustWaitForLinks() -> Bool {
+    if let linkPassDue { return .now < linkPassDue }
+    let due = max(.now + .milliseconds(10), lastLinkPass.map { $0 + linkPause } ?? .now)
+    linkPassDue = due
+    Task {
+      try? await Task.sleep(until: due)
+      wake?.yield()
+    }
+    return true
+  }
+
+  /// A pass in which nothing but the state of some ports has changed.
+  private func report(_ ports: Set<QualifiedPort>, of desired: DesiredState) async {
+    coverage.count(.reconcilePass)
+    if ports.isEmpty { return }
+    isWrittenBack = false
+    let database = await store.snapshot()
+    await tellOpenFlow(desired, database)
+    if await store.access.isReady { await writeBack(desired, database, statistics: false, scope: ports) }
+    log(desired)
   }
 
   /// One pass.
@@ -170,13 +215,15 @@ actor Reconciler: Service {
     if statistics { coverage.sample() }
     let access = await store.access
     if access == .contended { return }
-    let desired = DesiredState(database, numbering: &numbering)
+    let desired = DesiredState(database, numbering: &numbering, readings: &readings)
+    self.desired = desired
     if desired.config != applied || (mayApply && states.contains { $0.error != nil }) {
       coverage.count(.datapathApply)
       states = await blocking { [plane] in plane.apply(desired.config) }
       applied = desired.config
     }
     await tellOpenFlow(desired, database)
+    isWrittenBack = false
     if access.isReady { await writeBack(desired, database, statistics: statistics) }
     log(desired)
     if let root = database.only("Open_vSwitch") {
@@ -188,11 +235,11 @@ actor Reconciler: Service {
   /// Passes on what is asked of OpenFlow, and the ports' state, if either is new.
   private func tellOpenFlow(_ desired: DesiredState, _ database: DatabaseSnapshot) async {
     var plans: [BridgePlan] = []
+    let ownPorts = states.ownPorts
     for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) {
       guard let row = database.row("Bridge", uuid) else { continue }
       var plan = BridgePlan(row, database)
-      let local = states.first { $0.bridge == name && $0.portNumber == PortNumbering.local }
-      if let text = StatusColumns.bridge(row, local: local)["datapath_id"]?.string {
+      if let text = StatusColumns.bridge(row, local: ownPorts[name])["datapath_id"]?.string {
         plan.datapathID = UInt64(text, radix: 16) ?? 0
       }
       plans.append(plan)
@@ -203,17 +250,24 @@ actor Reconciler: Service {
     await onApplied(plans, states)
   }
 
-  private func writeBack(_ desired: DesiredState, _ database: DatabaseSnapshot, statistics: Bool) async {
+  private func writeBack(
+    _ desired: DesiredState, _ database: DatabaseSnapshot, statistics: Bool, scope: Set<QualifiedPort>? = nil
+  ) async {
     guard let root = database.only("Open_vSwitch") else { return }
+    isWrittenBack = false
     let update = StatusUpdate(
       desired: desired, database: database, states: states,
       counters: statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil, system: system,
       systemStatistics: StatusColumns.wantsStatistics(root) && (statistics || root["statistics"].isEmpty)
-        ? await blocking { SystemStatistics.current() } : nil)
-    let operations = update.operations
-    guard !operations.isEmpty else { return }
+        ? await blocking { SystemStatistics.current() } : nil, scope: scope)
+    let operations = update.operations(&settled)
+    guard !operations.isEmpty else {
+      isWrittenBack = true
+      return
+    }
     coverage.count(.statusTransaction)
     let reply = await store.transact(operations)
+    isWrittenBack = reply.error == nil
     guard let error = reply.error else { return }
     coverage.count(.statusTransactionFailed)
     // The columns still differ: the next pass tries again, and one comes when the store is back.
@@ -242,7 +296,8 @@ actor Reconciler: Service {
         outcomes[QualifiedPort(interface.bridge, interface.port)] = PortOutcome(number: nil, error: error)
       }
     }
-    for (port, outcome) in outcomes.sorted(by: { $0.key < $1.key }) where loggedOutcomes[port] != outcome {
+    let changed = outcomes.filter { loggedOutcomes[$0.key] != $0.value }
+    for (port, outcome) in changed.sorted(by: { $0.key < $1.key }) {
       var metadata: Logger.Metadata = ["bridge": "\(port.bridge)", "port": "\(port.port)"]
       if let error = outcome.error {
         metadata["reason"] = "\(error)"

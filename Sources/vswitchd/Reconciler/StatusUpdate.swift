@@ -15,18 +15,23 @@ struct StatusUpdate: Sendable {
   var system: SystemInformation
   /// Open_vSwitch.statistics; nil where they are not due.
   var systemStatistics: [String: String]?
+  /// The only ports that may have changed, and then nothing else has; nil where anything may have.
+  var scope: Set<QualifiedPort>?
 
   /// Empty where nothing has changed, or where there is no row in Open_vSwitch to answer for.
-  var operations: [JSONValue] {
+  /// - Parameter settled: what earlier updates have found to be told already.
+  func operations(_ settled: inout SettledInterfaces) -> [JSONValue] {
     guard let root = database.only("Open_vSwitch") else { return [] }
-    var operations = interfaces
-    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) {
+    var operations = interfaces(&settled)
+    let ownPorts = states.ownPorts
+    let scopedBridges = scope.map { Set($0.map(\.bridge)) }
+    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) where scopedBridges?.contains(name) ?? true {
       guard let row = database.row("Bridge", uuid) else { continue }
-      let local = states.first { $0.bridge == name && $0.portNumber == PortNumbering.local }
-      if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: local)) {
+      if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: ownPorts[name])) {
         operations.append(update)
       }
     }
+    if scope != nil { return operations }
     var columns = StatusColumns.root(root, schemaVersion: database.schema.version, system: system)
     if let systemStatistics { columns["statistics"] = .map(systemStatistics) }
     if let update = StatusColumns.update(root, to: columns) { operations.append(update) }
@@ -40,26 +45,63 @@ struct StatusUpdate: Sendable {
     return operations
   }
 
-  private var interfaces: [JSONValue] {
-    let statesByPort = Dictionary(states.map { (QualifiedPort($0.bridge, $0.name), $0) }, uniquingKeysWith: { $1 })
+  private func interfaces(_ settled: inout SettledInterfaces) -> [JSONValue] {
+    var statesByPort: [QualifiedPort: PortState] = [:]
+    statesByPort.reserveCapacity(scope?.count ?? states.count)
+    for state in states {
+      let key = QualifiedPort(state.bridge, state.name)
+      if scope?.contains(key) ?? true { statesByPort[key] = state }
+    }
     var operations: [JSONValue] = []
     for interface in desired.interfaces {
-      guard let row = database.row("Interface", interface.row) else { continue }
       let key = QualifiedPort(interface.bridge, interface.port)
-      var columns: [String: Datum]
+      if let scope, !scope.contains(key) { continue }
+      guard let row = database.row("Interface", interface.row) else { continue }
+      var columns: [String: Datum] = [:]
       if let error = interface.error {
         columns = StatusColumns.failedInterface(error)
       } else if let state = statesByPort[key] {
-        columns = StatusColumns.interface(state)
+        if !settled.holds(row, state) {
+          columns = StatusColumns.interface(state)
+          if StatusColumns.update(row, to: columns) == nil { settled.note(row, state) }
+        }
         if state.error == nil, let values = counters?.byPort[key] {
           columns["statistics"] = StatusColumns.statistics(values)
         }
-      } else {
-        continue
       }
-      if let update = StatusColumns.update(row, to: columns) { operations.append(update) }
+      if !columns.isEmpty, let update = StatusColumns.update(row, to: columns) { operations.append(update) }
     }
+    if scope == nil { settled.endPass(desired.interfaces.lazy.map(\.row)) }
     return operations
+  }
+}
+
+/// Interfaces whose rows say what is known of their ports, as found when rows and ports were compared: to be compared
+/// again once one of them has changed. Statistics do not count.
+struct SettledInterfaces: Sendable {
+  private var interfaces: [RowUUID: (row: Row, state: PortState)] = [:]
+
+  func holds(_ row: Row, _ state: PortState) -> Bool {
+    guard let known = interfaces[row.uuid] else { return false }
+    return known.row.values == row.values && known.state == state
+  }
+
+  mutating func note(_ row: Row, _ state: PortState) { interfaces[row.uuid] = (row, state) }
+
+  /// Forgets rows that have gone, once they are the half of what is kept.
+  mutating func endPass(_ rows: some Collection<RowUUID>) {
+    if interfaces.count <= 2 * rows.count { return }
+    let rows = Set(rows)
+    interfaces = interfaces.filter { rows.contains($0.key) }
+  }
+}
+
+extension [PortState] {
+  /// The state of each bridge's own port, by bridge.
+  var ownPorts: [String: PortState] {
+    var result: [String: PortState] = [:]
+    for state in self where state.portNumber == PortNumbering.local { result[state.bridge] = state }
+    return result
   }
 }
 

@@ -7,7 +7,8 @@ import VSwitchCore
 struct DesiredStateTests {
   private func desired(_ database: TestDatabase) -> DesiredState {
     var numbering = PortNumbering()
-    return DesiredState(database.snapshot, numbering: &numbering)
+    var readings = PortReadings()
+    return DesiredState(database.snapshot, numbering: &numbering, readings: &readings)
   }
 
   /// The first bridge's port of that name.
@@ -21,7 +22,8 @@ struct DesiredStateTests {
 
   @Test func databaseWithoutRootRowAsksForNothing() {
     var numbering = PortNumbering()
-    let state = DesiredState(DatabaseSnapshot(schema: .openVSwitch), numbering: &numbering)
+    var readings = PortReadings()
+    let state = DesiredState(DatabaseSnapshot(schema: .openVSwitch), numbering: &numbering, readings: &readings)
     #expect(state.config == SwitchConfig())
     #expect(state.interfaces.isEmpty)
   }

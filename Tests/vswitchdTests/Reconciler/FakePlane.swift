@@ -13,6 +13,7 @@ final class FakePlane: SwitchPlane {
     /// Ports that cannot be opened.
     var failing: [String: ConfigError] = [:]
     var counters: [QualifiedPort: PortCounters] = [:]
+    var hardwareAddress = MACAddress(bits: 0x0200_0000_0001)
     var entries: [String: [MACTableEntry]] = [:]
   }
   let state = Mutex(State())
@@ -39,7 +40,7 @@ final class FakePlane: SwitchPlane {
             result.error = error
           } else {
             result.portNumber = port.interface.portNumberRequest
-            result.hardwareAddress = MACAddress(bits: 0x0200_0000_0001)
+            result.hardwareAddress = state.hardwareAddress
             result.isLinkUp = true
           }
           return result

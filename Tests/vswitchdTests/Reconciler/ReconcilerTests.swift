@@ -11,13 +11,16 @@ import VSwitchCore
 @Suite(.blocking) struct ReconcilerTests {
   private let plane = FakePlane()
 
-  private func reconciler(_ store: any ConfigurationStore, _ coverage: Coverage = Coverage()) -> Reconciler {
+  private func reconciler(
+    _ store: any ConfigurationStore, _ coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100)
+  ) -> Reconciler {
     var generator = SeededGenerator(seed: 1)
     let system = SystemInformation(generator: &generator) { path in
       path == "/etc/os-release" ? "NAME=\"x y\"\nID=debian\nVERSION_ID=\"12\"\n" : nil
     }
     return Reconciler(
-      store: store, plane: plane, logger: Logger(label: "test"), system: system, coverage: coverage)
+      store: store, plane: plane, logger: Logger(label: "test"), system: system, coverage: coverage,
+      linkPause: linkPause)
   }
 
   private func start(_ kind: StoreKind) async throws -> (StoreFixture, Reconciler) {
@@ -150,6 +153,41 @@ import VSwitchCore
     plane.eventSource.yield(.linkChanged(name: "p1"))
     #expect(try await store.wait { $0.named("p1", in: "Interface")?["ofport"] == .integer(1) })
     #expect(await store.snapshot().named("p1", in: "Interface")?["error"] == .empty)
+  }
+
+  @Test func aChangeOfTheDatabaseWaitsForNoLink() async throws {
+    let store = try await StoreFixture(.embedded)
+    _ = await store.transact(MemoryStore.bridgeOperations("br0", ports: [("p1", "tap")]))
+    let reconciler = reconciler(store, linkPause: .seconds(3600))
+    await reconciler.start()
+    let running = Task { await reconciler.run() }
+    defer { running.cancel() }
+    for number in 2...10 {
+      // The first of them may be reported at once; what the others wait for is an hour away.
+      plane.eventSource.yield(.linkChanged(name: "p1"))
+      try await Task.sleep(for: .milliseconds(20))
+      await store.raiseNextConfig()
+      #expect(try await store.wait { $0.only("Open_vSwitch")?["cur_cfg"] == .integer(Int64(number)) })
+    }
+  }
+
+  /// The state of one port of many is written without a look at the others.
+  @Test(arguments: StoreKind.available)
+  func aLinkEventIsWrittenBack(_ kind: StoreKind) async throws {
+    let (store, reconciler) = try await start(kind)
+    let running = Task { await reconciler.run() }
+    defer { running.cancel() }
+    for number in 1...3 {
+      let address = MACAddress(bits: 0x0200_0000_0010 + UInt64(number))
+      plane.state.withLock { $0.hardwareAddress = address }
+      plane.eventSource.yield(.linkChanged(name: "br0"))
+      #expect(
+        try await store.wait {
+          $0.named("br0", in: "Interface")?["mac_in_use"] == .string(address.description)
+            && $0.named("br0", in: "Bridge")?["datapath_id"] == .string("00000200000000" + "1\(number)")
+        })
+    }
+    #expect(plane.state.withLock { $0.applyCount } == 1)
   }
 
   @Test func linksOfOthersCauseNothing() async throws {

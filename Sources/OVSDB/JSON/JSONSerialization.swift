@@ -32,7 +32,7 @@ extension JSONValue: CustomStringConvertible {
       output.append(UInt8(ascii: "]"))
     case .object(let members):
       output.append(UInt8(ascii: "{"))
-      let sorted = members.sorted { Atom.precedes($0.key, $1.key) }
+      let sorted = members.count < 2 ? Array(members) : members.sorted { Atom.precedes($0.key, $1.key) }
       for (index, member) in sorted.enumerated() {
         if index > 0 { output.append(UInt8(ascii: ",")) }
         Self.write(member.key, to: &output)
@@ -43,13 +43,24 @@ extension JSONValue: CustomStringConvertible {
     }
   }
 
+  /// Nothing in it needs an escape.
+  private static func isPlain(_ text: String) -> Bool {
+    let found = unsafe text.utf8.withContiguousStorageIfAvailable { bytes -> Bool in
+      var index = 0
+      while index < bytes.count {
+        let byte = unsafe bytes[index]
+        if byte < 0x20 || byte == 0x7f || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+        index += 1
+      }
+      return true
+    }
+    return found ?? false
+  }
+
   private static func write(_ text: String, to output: inout [UInt8]) {
     output.append(UInt8(ascii: "\""))
     defer { output.append(UInt8(ascii: "\"")) }
-    func needsEscape(_ byte: UInt8) -> Bool {
-      byte < 0x20 || byte == 0x7f || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
-    }
-    guard text.utf8.contains(where: needsEscape) else {
+    if isPlain(text) {
       output += text.utf8
       return
     }

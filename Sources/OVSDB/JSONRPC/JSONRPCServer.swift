@@ -101,6 +101,9 @@ package final class JSONRPCServer: Sendable {
   /// The port in use, for a TCP endpoint.
   package var port: Int? { state.withLock { $0.listener?.localAddress?.port } }
 
+  /// The number of the peer that was dialled, while it is connected.
+  var dialledSession: Int? { state.withLock { $0.listener == nil ? $0.sessions.keys.first : nil } }
+
   /// Clients connected now.
   package var sessionCount: Int { state.withLock { $0.sessions.count } }
 

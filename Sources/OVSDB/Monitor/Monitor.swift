@@ -114,7 +114,7 @@ package struct Monitor: Sendable {
     case (let old?, let new?):
       var difference: [String: JSONValue] = [:]
       for column in table.columns where column.selection.contains(.modify) {
-        let (a, b) = (old[column.name], new[column.name])
+        let (a, b) = (column.content(of: old), column.content(of: new))
         if a == b { continue }
         difference[column.name] = form == .update ? a.json : a.difference(to: b, column.type).json
       }
@@ -129,7 +129,7 @@ extension MonitoredTable {
   fileprivate func rowJSON(_ row: Row, for kind: MonitorSelection, defaults: Bool) -> JSONValue {
     var members: [String: JSONValue] = [:]
     for column in columns where column.selection.contains(kind) {
-      let datum = row[column.name]
+      let datum = column.content(of: row)
       if defaults || datum != column.defaultValue { members[column.name] = datum.json }
     }
     return .object(members)

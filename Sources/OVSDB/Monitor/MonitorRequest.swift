@@ -17,6 +17,10 @@ struct MonitoredTable: Sendable {
     var type: ColumnType
     var defaultValue: Datum
     var selection: MonitorSelection
+    /// In the rows' values; nil for `_uuid` and `_version`.
+    var index: Int?
+
+    func content(of row: Row) -> Datum { index.map { row.values[$0] } ?? row[name] }
   }
 
   let schema: TableSchema
@@ -67,7 +71,10 @@ struct MonitoredTable: Sendable {
         throw OVSDBError("syntax error", "column \(name) mentioned more than once", syntax: members["columns"])
       }
       let type = schema.typeOfColumn(name) ?? .uuid
-      columns.append(Column(name: name, type: type, defaultValue: type.defaultValue, selection: selection))
+      columns.append(
+        Column(
+          name: name, type: type, defaultValue: type.defaultValue, selection: selection,
+          index: schema.columnIndexes[name]))
     }
     self.selection.formUnion(selection)
     conditions.append(condition)

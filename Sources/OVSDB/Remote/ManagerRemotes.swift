@@ -113,7 +113,7 @@ package actor ManagerRemotes {
     var operations: [JSONValue] = []
     for (uuid, remote) in remotes.sorted(by: { $0.key < $1.key }) {
       guard let row = snapshot.row("Manager", uuid) else { continue }
-      let differing = remote.columns().differing(from: row)
+      let differing = await remote.columns().differing(from: row)
       if !differing.isEmpty { operations.append(Operation.update("Manager", uuid, differing)) }
     }
     if operations.isEmpty { return }

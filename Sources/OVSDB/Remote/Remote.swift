@@ -57,7 +57,7 @@ final class Remote: Sendable {
   }
 
   /// `is_connected` and `status` of the row (ovs-vswitchd.conf.db(5), Manager).
-  func columns() -> ColumnContents {
+  func columns() async -> ColumnContents {
     let state = state.withLock { $0 }
     let count = state.server?.sessionCount ?? 0
     var status: [String: String] = [:]
@@ -68,6 +68,14 @@ final class Remote: Sendable {
     func seconds(since instant: ContinuousClock.Instant) -> String { String((clock.now - instant).components.seconds) }
     status["sec_since_connect"] = state.connected.map(seconds)
     status["sec_since_disconnect"] = state.disconnected.map(seconds)
+    // Of a listener's many clients, none of which is the manager, ovsdb-server tells nothing either.
+    if let session = state.server?.dialledSession {
+      let locks = await database.sessionLocks(of: session)
+      for (key, names) in [("locks_held", locks.held), ("locks_waiting", locks.waiting), ("locks_lost", locks.lost)]
+      where !names.isEmpty {
+        status[key] = names.joined(separator: " ")
+      }
+    }
     var columns = ColumnContents()
     columns[OpenVSwitch.Manager.isConnected] = count > 0
     columns[OpenVSwitch.Manager.status] = status

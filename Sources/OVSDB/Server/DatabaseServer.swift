@@ -37,7 +37,7 @@ package actor DatabaseServer {
   var history: TransactionHistory
   var sessions: [Int: SessionState] = [:]
   var mailboxes: [WeakMailbox] = []
-  var locks: [String: [Int]] = [:]
+  var locks: [String: LockQueue] = [:]
   var queue: [PendingTransaction] = []
   var waiting: [PendingTransaction] = []
   var isDraining = false
@@ -70,7 +70,7 @@ package actor DatabaseServer {
     try database.load(rows)
     self.database = database
     serverDatabase = try Self.makeServerDatabase(describing: schema)
-    for lock in ownLocks { locks[lock] = [0] }
+    for lock in ownLocks { locks[lock] = LockQueue(waiters: [LockQueue.Waiter(session: 0, isThief: false)]) }
   }
 
   /// Listens for clients; may be called for several endpoints.

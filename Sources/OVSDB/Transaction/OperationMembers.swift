@@ -4,25 +4,36 @@
 struct OperationMembers {
   let json: JSONValue
   private let members: [String: JSONValue]
-  private let prefix: String
-  private var taken: Set<String> = []
+  private let number: Int
+  private let operationCount: Int
+  /// Those that are there, in the order in which they were asked for.
+  private var taken: [String] = []
 
   /// - Parameters:
   ///   - number: 1 for the first operation of the transaction.
   init(_ json: JSONValue, number: Int, of count: Int) throws(OVSDBError) {
     self.json = json
-    prefix = "Parsing ovsdb operation \(number) of \(count) failed: "
-    guard let members = json.object else { throw OVSDBError("syntax error", prefix + "Object expected.") }
+    self.number = number
+    operationCount = count
+    guard let members = json.object else {
+      throw OVSDBError("syntax error", Self.prefix(number, count) + "Object expected.")
+    }
     self.members = members
   }
 
-  func failure(_ details: String) -> OVSDBError { OVSDBError("syntax error", prefix + details, syntax: json) }
+  private static func prefix(_ number: Int, _ count: Int) -> String {
+    "Parsing ovsdb operation \(number) of \(count) failed: "
+  }
+
+  func failure(_ details: String) -> OVSDBError {
+    OVSDBError("syntax error", Self.prefix(number, operationCount) + details, syntax: json)
+  }
 
   mutating func optional<Value>(
     _ name: String, _ convert: (JSONValue) -> Value?
   ) throws(OVSDBError) -> Value? {
-    taken.insert(name)
     guard let member = members[name] else { return nil }
+    if !taken.contains(name) { taken.append(name) }
     guard let value = convert(member) else { throw failure("Type mismatch for member '\(name)'.") }
     return value
   }
@@ -42,6 +53,7 @@ struct OperationMembers {
 
   /// Call when all members were taken.
   func finish() throws(OVSDBError) {
+    if taken.count == members.count { return }
     let others = members.keys.filter { !taken.contains($0) }.sorted()
     guard let first = others.first else { return }
     switch others.count {

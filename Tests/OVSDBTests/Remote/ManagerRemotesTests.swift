@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
@@ -224,6 +225,69 @@ import Transport
       let ended = try await device.wait(target) { $0[Manager.status]["sec_since_disconnect"] != nil }
       #expect(ended[Manager.status]["last_error"] != nil)
     }
+    await device.end()
+  }
+
+  /// The switch comes to it with its certificate, and knows it by its own.
+  @Test(.enabled(if: hasClient, "needs Debian's openvswitch-switch and openssl"))
+  func managerIsConnectedToByTLSAndItsLocksAreTold() async throws {
+    let pki = try Certificates()
+    try await pki.makeAuthority("ca")
+    try await pki.makeAuthority("otherca")
+    try await pki.make("switch", by: "ca")
+    try await pki.make("manager", by: "ca")
+    try await pki.make("stranger", by: "otherca")
+    let device = try await Switch(tlsFiles: pki.directory.path)
+    try await device.setSSL("switch.key", "switch.pem", "ca.pem")
+
+    let port = try freePort()
+    let target = "ssl:127.0.0.1:\(port)"
+    let path = device.served.directory.path + "/manager"
+    // It speaks as a client on the connection that it accepts.
+    func manager(_ name: String) throws -> BackgroundCommand {
+      let files =
+        "cert=\(pki.path(name + ".pem")),key=\(pki.path(name + ".key")),cafile=\(pki.path("ca.pem")),verify=1"
+      return try BackgroundCommand([
+        "socat", "OPENSSL-LISTEN:\(port),bind=127.0.0.1,reuseaddr,\(files)", "UNIX-LISTEN:\(path)",
+      ])
+    }
+    let stranger = try manager("stranger")
+    try await device.setManagers([target], ["max_backoff": 1000, "inactivity_probe": 0])
+    let refused = try await device.wait(target) {
+      $0[Manager.status]["last_error"].map { !$0.contains("refused") } ?? false
+    }
+    #expect(!refused[Manager.isConnected], "\(refused[Manager.status])")
+    stranger.kill9()
+
+    let socat = try manager("manager")
+    try await device.wait(target) { $0[Manager.isConnected] }
+    let client = try await JSONRPCClient.connect(to: .unix(path: path))
+    for (method, lock) in [("lock", "b"), ("steal", "a"), ("lock", "ovs_vswitchd"), ("steal", "c")] {
+      #expect(try await client.call(method, [.string(lock)])["locked"] == .boolean(lock != "ovs_vswitchd"))
+    }
+    try await device.wait(target) {
+      let status = $0[Manager.status]
+      return status["locks_held"] == "a b c" && status["locks_waiting"] == "ovs_vswitchd" && status["locks_lost"] == nil
+    }
+    let thief = try await JSONRPCClient.connect(to: .unix(path: device.served.path))
+    for lock in ["a", "b"] { #expect(try await thief.call("steal", [.string(lock)])["locked"] == true) }
+    try await device.wait(target) {
+      let status = $0[Manager.status]
+      return status["locks_held"] == "c" && status["locks_waiting"] == "b ovs_vswitchd" && status["locks_lost"] == "a"
+    }
+    // What was waited for comes back when the thief goes, what was stolen does not.
+    await thief.close()
+    try await device.wait(target) {
+      $0[Manager.status]["locks_held"] == "b c" && $0[Manager.status]["locks_lost"] == "a"
+    }
+    var told: [String] = []
+    for await notification in client.notifications {
+      told.append("\(notification.method) \(notification.params)")
+      if told.count == 3 { break }
+    }
+    #expect(told.sorted() == [#"locked ["b"]"#, #"stolen ["a"]"#, #"stolen ["b"]"#])
+    await client.close()
+    socat.kill9()
     await device.end()
   }
 

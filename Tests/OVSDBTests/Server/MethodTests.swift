@@ -1,6 +1,9 @@
+import Synchronization
+import TestSupport
 import Testing
 
 @testable import OVSDB
+@testable import Transport
 
 /// Every method with right and wrong parameters, to our server and to Open vSwitch's: the answers are equal.
 @Suite(.timeLimit(.minutes(1))) struct MethodTests {
@@ -138,6 +141,58 @@ import Testing
       #expect(own == other, "\(method) \(params)\n ours:   \(own)\n theirs: \(other)")
     }
     #expect(try await ours.call("get_server_id", []).string.flatMap { RowUUID($0) } != nil)
+    await ours.close()
+    await theirs.close()
+    await served.server.close()
+  }
+
+  /// Three clients of one server, and what each is told meanwhile.
+  private final class Clients: Sendable {
+    private let told = Mutex<[String]>([])
+    private let clients: Mutex<[JSONRPCClient]> = Mutex([])
+
+    init(_ endpoint: Endpoint) async throws {
+      for number in 0..<3 {
+        let client = try await JSONRPCClient.connect(to: endpoint) { [weak self] notification in
+          self?.told.withLock { $0.append("\(number): \(notification.method) \(notification.params)") }
+        }
+        clients.withLock { $0.append(client) }
+      }
+    }
+
+    func step(_ number: Int, _ method: String, _ lock: String) async throws -> [String] {
+      let all = clients.withLock { $0 }
+      let answer = try await MethodTests.answer(all[number], method, [.string(lock)])
+      // What a client was told before this is read before the answer.
+      for client in all { _ = try await client.call("echo", []) }
+      return ["\(answer)"]
+        + told.withLock { told in
+          defer { told = [] }
+          return told.sorted()
+        }
+    }
+
+    func close() async { for client in clients.withLock({ $0 }) { await client.close() } }
+  }
+
+  @Test(.enabled(if: ReferenceServer.isInstalled, "needs Debian's openvswitch-switch"), arguments: testSeeds(3))
+  func locksPassFromClientToClientAsWithOvsdbServer(_ seed: UInt64) async throws {
+    let reference = try await ReferenceServer()
+    let served = try await ServedDatabase()
+    let ours = try await Clients(served.endpoint)
+    let theirs = try await Clients(reference.endpoint)
+    var random = SeededGenerator(seed: seed)
+    var steps: [String] = []
+    for _ in 0..<300 {
+      let number = Int.random(in: 0..<3, using: &random)
+      let method = ["lock", "steal", "unlock"].randomElement(using: &random) ?? "lock"
+      let lock = ["a", "b"].randomElement(using: &random) ?? "a"
+      steps.append("\(number) \(method) \(lock)")
+      let own = try await ours.step(number, method, lock)
+      let other = try await theirs.step(number, method, lock)
+      #expect(own == other, "after \(steps.suffix(12))")
+      if own != other { break }
+    }
     await ours.close()
     await theirs.close()
     await served.server.close()

@@ -75,4 +75,99 @@ struct OpenFlowToolTests {
       #expect(try lab.canPing("10.1.0.2", from: a, count: 2))
     }
   }
+
+  // MARK: every subcommand
+
+  /// A line of the table below: subcommand with its arguments, what its output has, and the versions that know it.
+  private struct Step {
+    var words: [String]
+    var expected: String
+    var versions: [String]
+
+    init(_ line: String, _ expected: String = "", in versions: [String] = all) {
+      words = line.split(separator: " ").map(String.init)
+      self.expected = expected
+      self.versions = versions
+    }
+
+    static let all = ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"]
+    static let from13 = Array(all[1...])
+    static let from14 = Array(all[2...])
+  }
+
+  private static let steps: [Step] = [
+    Step("show", "n_tables:254"), Step("probe"), Step("ping", "bytes from"), Step("get-frags", "normal"),
+    Step("set-frags nx-match"), Step("get-frags", "nx-match"), Step("set-frags normal"),
+    Step("dump-desc", "software switch"), Step("dump-tables", "table 0"), Step("dump-ports", "3 ports"),
+    Step("dump-ports 1", "1 ports"), Step("dump-ports-desc", "1(a): addr:"),
+    Step("dump-table-features", "table 0", in: Step.from13), Step("dump-table-desc", "table", in: Step.from14),
+    Step("mod-table 3 evict", in: Step.from14), Step("dump-table-desc", "eviction=on", in: Step.from14),
+    Step("mod-table 3 noevict", in: Step.from14), Step("mod-table 3 vacancy:20,80", in: Step.from14),
+    Step("dump-table-desc", "vacancy=on", in: Step.from14), Step("mod-table 3 novacancy", in: Step.from14),
+    Step("mod-port 1 no-forward"), Step("show", "NO_FWD"), Step("mod-port 1 forward"), Step("mod-port 1 no-receive"),
+    Step("mod-port 1 receive"), Step("mod-port 1 no-packet-in"), Step("mod-port 1 packet-in"),
+    Step("mod-port 1 no-flood", in: ["OpenFlow10"]), Step("show", "NO_FLOOD", in: ["OpenFlow10"]),
+    Step("mod-port 1 flood", in: ["OpenFlow10"]), Step("mod-port 1 down"), Step("show", "PORT_DOWN"),
+    Step("mod-port 1 up"), Step("queue-get-config 1", "QUEUE"), Step("queue-stats", "0 queues"),
+    Step("add-flow priority=5,tcp,tp_dst=80,actions=output:1"), Step("dump-flows", "tp_dst=80"),
+    Step("add-flow priority=6,reg0=5,actions=resubmit(,3)"), Step("dump-flows reg0=5", "resubmit(,3)"),
+    Step("mod-flows tcp,actions=output:2"), Step("dump-flows tcp", "output:2"),
+    Step("--strict mod-flows priority=5,tcp,tp_dst=80,actions=drop"), Step("dump-flows tcp", "actions=drop"),
+    Step("dump-aggregate", "flow_count=3"), Step("--strict del-flows priority=5,tcp,tp_dst=80"),
+    Step("del-flows reg0=5/0xf"), Step("dump-aggregate", "flow_count=1"),
+    Step("add-flows FLOWS"), Step("dump-flows arp", "priority=7,arp"), Step("diff-flows FLOWS SWITCH", ""),
+    Step("replace-flows FLOWS"), Step("dump-aggregate", "flow_count=2"),
+    Step("--bundle add-flows FLOWS"), Step("--bundle replace-flows FLOWS"), Step("bundle BUNDLE", in: Step.from14),
+    Step("dump-flows icmp", "priority=9,icmp", in: Step.from14), Step("del-flows"),
+    Step("add-group group_id=1,type=select,bucket=weight:2,output:1,bucket=output:2"),
+    Step("dump-groups", "group_id=1,type=select"), Step("dump-group-stats", "group_id=1"),
+    Step("dump-group-features", "Group table"), Step("mod-group group_id=1,type=all,bucket=output:1"),
+    Step("dump-groups", "type=all"),
+    Step("insert-buckets group_id=1,command_bucket_id=last,bucket=bucket_id:7,output:2", in: ["OpenFlow15"]),
+    Step("dump-groups", "bucket_id:7", in: ["OpenFlow15"]),
+    Step("remove-buckets group_id=1,command_bucket_id=7", in: ["OpenFlow15"]), Step("del-groups"),
+    Step("add-meter meter=1,pktps,burst,band=type=drop,rate=100,burst_size=50", in: Step.from13),
+    Step("dump-meters", "rate=100", in: Step.from13), Step("meter-stats", "meter:1", in: Step.from13),
+    Step("mod-meter meter=1,kbps,band=type=drop,rate=200", in: Step.from13),
+    Step("dump-meters meter=1", "rate=200", in: Step.from13), Step("meter-features", "max_meter", in: Step.from13),
+    Step("del-meters", in: Step.from13), Step("packet-out in_port=1,packet=\(frame),actions=output:2"),
+    Step("dump-tlv-map", "max option space"), Step("dump-ipfix-bridge", "NOT_CONFIGURED"),
+  ]
+
+  private static let frame = String(repeating: "ff", count: 6) + "0200000000010800" + String(repeating: "00", count: 46)
+
+  @Test(arguments: Step.all) func everySubcommandWorks(version: String) throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, _, _ throws in
+      let socket = "unix:\(daemon.runDirectory)/br0.mgmt"
+      let flows = "\(lab.directory)/flows"
+      try "priority=7,arp,actions=flood\npriority=8,udp,actions=drop\n".write(
+        toFile: flows, atomically: true, encoding: .utf8)
+      let bundle = "\(lab.directory)/bundle"
+      try "flow add priority=9,icmp,actions=drop\ngroup group_id=3,type=all,bucket=output:1\n".write(
+        toFile: bundle, atomically: true, encoding: .utf8)
+      for step in Self.steps where step.versions.contains(version) {
+        var words = step.words.map { word in
+          switch word {
+          case "FLOWS": flows
+          case "BUNDLE": bundle
+          case "SWITCH": socket
+          default: word.replacingOccurrences(of: "\\(frame)", with: Self.frame)
+          }
+        }
+        let options = words.prefix { $0.hasPrefix("--") }
+        words.removeFirst(options.count)
+        let isDifference = words[0] == "diff-flows"
+        let arguments =
+          isDifference ? [words[0], flows, socket] : [words[0], socket] + words.dropFirst()
+        let command = ["ovs-ofctl", "-O", version, "--timeout=10"] + options + arguments
+        // Two flows differ from the file's: what diff-flows says by its exit code.
+        let result = try lab.attempt(command)
+        let isRight = isDifference ? result.status == 2 : result.isSuccess
+        let isSaid = step.expected.isEmpty || (result.output + result.errorOutput).contains(step.expected)
+        #expect(
+          isRight && isSaid,
+          "\(version) \(step.words.joined(separator: " ")): \(result.status)\n\(result.output)\(result.errorOutput)")
+      }
+    }
+  }
 }

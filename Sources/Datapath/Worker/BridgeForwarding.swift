@@ -19,26 +19,19 @@ extension Burst {
     guard unsafe state.pointee.pendingCount > 0 else { return }
     decisions.begin(forwarding, now: unsafe state.pointee.now)
     var position = 0
-    var arrived = Arrived()
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {
       let index = unsafe pending[position]
       position &+= 1
-      let inPort = pool[index].inPort
-      if inPort != arrived.slot {
-        countNormal(arrived, forwarding)
-        arrived = Arrived(slot: inPort)
-      }
       guard pool[index].byteCount >= Burst.decisionByteCount else {
         // A frame without an Ethernet header meets no rule.
-        if pool[index].byteCount >= 14 { arrived.add(pool[index].byteCount) }
+        if pool[index].byteCount < 14 { meetsNoRule(index, slot: pool[index].inPort) }
         process(index, forwarding)
         continue
       }
-      arrived.add(pool[index].byteCount)
       let header = unsafe DecisionCache.Header(pool.frame(index))
       let entry = unsafe decisions.entry(header)
-      guard unsafe decisions.isDecision(entry, header, inPort: inPort) else {
+      guard unsafe decisions.isDecision(entry, header, inPort: pool[index].inPort) else {
         process(index, forwarding)
         continue
       }
@@ -50,31 +43,35 @@ extension Burst {
       enqueue(index, slot: exit & DecisionCache.slotMask)
     }
     unsafe state.pointee.pendingCount = 0
-    countNormal(arrived, forwarding)
+    if unsafe state.pointee.hasCrossedPatch { countCrossed(forwarding) }
     settleFlows()
   }
 
-  /// Packets of a burst that came in at one port, one after the other.
-  private struct Arrived {
-    var slot = UInt16.max
-    var packetCount: UInt32 = 0
-    var byteCount: UInt64 = 0
-
-    @inline(__always)
-    mutating func add(_ byteCount: UInt32) {
-      packetCount &+= 1
-      self.byteCount &+= UInt64(byteCount)
+  /// `countNormal` for all patch ports.
+  @inline(never)
+  private func countCrossed(_ forwarding: Forwarding) {
+    unsafe state.pointee.hasCrossedPatch = false
+    for slot in 0..<forwarding.portLimit where unsafe forwarding.ports[slot].patchPeer != Forwarding.noPeer {
+      countNormal(UInt16(truncatingIfNeeded: slot), forwarding)
     }
   }
 
-  /// Counts packets for the one rule of a bridge that forwards all as NORMAL.
+  /// Counts what a port has received since the last call for the one rule of a bridge that forwards all as NORMAL: the
+  /// port's own counters know, so that the packets themselves cost nothing. Called once a round for each port that gave
+  /// some, before the tables that they were forwarded by may go.
   @inline(never)
-  private func countNormal(_ arrived: Arrived, _ forwarding: Forwarding) {
-    guard arrived.packetCount > 0, Int(arrived.slot) < forwarding.portLimit else { return }
-    let bridge = unsafe Int(forwarding.ports[Int(arrived.slot)].bridge)
-    guard bridge < forwarding.bridgeCount, let rule = unsafe forwarding.bridges[bridge].normalRule else { return }
+  func countNormal(_ slot: UInt16, _ forwarding: Forwarding) {
+    guard Int(slot) < forwarding.portLimit else { return }
+    let port = unsafe counters + Int(slot)
+    let before = unsafe ruleCounts[Int(slot)]
+    let after = unsafe RuleCounts(packets: port.pointee.receivedPackets, bytes: port.pointee.receivedBytes)
+    unsafe ruleCounts[Int(slot)] = after
+    let bridge = unsafe Int(forwarding.ports[Int(slot)].bridge)
+    guard after.packets != before.packets, bridge < forwarding.bridgeCount,
+      let rule = unsafe forwarding.bridges[bridge].normalRule
+    else { return }
     rule.tables.count(
-      rule.slot, worker: 0, packetCount: UInt64(arrived.packetCount), byteCount: arrived.byteCount,
+      rule.slot, worker: 0, packetCount: after.packets &- before.packets, byteCount: after.bytes &- before.bytes,
       now: unsafe UInt64(state.pointee.now) &* 1_000_000_000)
   }
 
@@ -257,6 +254,7 @@ extension Burst {
     }
     pool[index].outcome = Packet.undecided
     pool[index].patchHops &+= 1
+    unsafe state.pointee.hasCrossedPatch = true
     received(index, slot: peer)
   }
 

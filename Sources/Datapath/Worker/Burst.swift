@@ -30,15 +30,30 @@ import VSwitchCore
   let receivedCounts: UnsafeMutablePointer<Int>
   /// Where packets like the ones to come went.
   let decisions = DecisionCache()
-  /// What flow tables are run with.
-  let flows = FlowScratch()
   let state: UnsafeMutablePointer<State>
+  /// What is used less than once a packet is behind one pointer: the handle is copied where it is passed on.
+  /// What a rule has counted of what came in, by slot.
+  var ruleCounts: UnsafeMutablePointer<RuleCounts> { @inline(__always) get { unsafe state.pointee.ruleCounts } }
+  /// What flow tables are run with.
+  var flows: FlowScratch { @inline(__always) get { unsafe state.pointee.flows } }
   /// Stands for the port where a controller's packet came in, in its bridge: it carries every VLAN.
-  let controllerPort: UnsafeMutablePointer<ForwardingPort>
+  var controllerPort: UnsafeMutablePointer<ForwardingPort> {
+    @inline(__always) get { unsafe state.pointee.controllerPort }
+  }
 
-  struct State {
+  struct RuleCounts {
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
+  }
+
+  @safe struct State {
+    let ruleCounts: UnsafeMutablePointer<RuleCounts>
+    let flows: FlowScratch
+    let controllerPort: UnsafeMutablePointer<ForwardingPort>
     var dirtyCount = 0
     var pendingCount = 0
+    /// Packets came in at patch ports.
+    var hasCrossedPatch = false
     /// Seconds, monotonic; read once a round.
     var now: UInt32 = 0
     /// Nanoseconds, monotonic; read when the first packet of a round comes to flow tables, 0 before.
@@ -58,10 +73,13 @@ import VSwitchCore
     unsafe exit = .allocate(capacity: Burst.exitLimit)
     unsafe receivedCounts = .allocate(capacity: Burst.portLimit)
     unsafe receivedCounts.initialize(repeating: 0, count: Burst.portLimit)
-    unsafe state = .allocate(capacity: 1)
-    unsafe state.initialize(to: State())
-    unsafe controllerPort = .allocate(capacity: 1)
+    let ruleCounts = UnsafeMutablePointer<RuleCounts>.allocate(capacity: Burst.portLimit + 1)
+    unsafe ruleCounts.initialize(repeating: RuleCounts(), count: Burst.portLimit + 1)
+    let controllerPort = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: 1)
     unsafe controllerPort.initialize(to: ForwardingPort(vlan: VLANPolicy(VLANConfig())))
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(
+      to: State(ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort))
   }
 
   func deallocate() {
@@ -73,17 +91,19 @@ import VSwitchCore
     unsafe pending.deallocate()
     unsafe exit.deallocate()
     unsafe receivedCounts.deallocate()
-    unsafe state.deallocate()
     unsafe controllerPort.pointee.vlan.deallocate()
     unsafe controllerPort.deallocate()
-    decisions.deallocate()
+    unsafe ruleCounts.deallocate()
     flows.deallocate()
+    unsafe state.deallocate()
+    decisions.deallocate()
     pool.deallocate()
   }
 
   /// Gives a slot its queue and zeroed counters.
   func openSlot(_ slot: UInt16) {
     unsafe (counters + Int(slot)).initialize(to: CounterBlock())
+    unsafe ruleCounts[Int(slot)] = RuleCounts()
     if unsafe queues[Int(slot)] == nil { unsafe queues[Int(slot)] = TransmitQueue() }
   }
 
@@ -107,11 +127,18 @@ import VSwitchCore
     unsafe counters[Int(slot)].receivedBytes &+= UInt64(pool[index].byteCount)
     pool[index].inPort = slot
     guard position < Burst.packetLimit else {
+      meetsNoRule(index, slot: slot)
       drop(index, .noBuffer)
       return
     }
     unsafe pending[position] = index
     unsafe state.pointee.pendingCount = position &+ 1
+  }
+
+  /// Keeps a packet that was received out of what a rule counts.
+  func meetsNoRule(_ index: PacketIndex, slot: UInt16) {
+    unsafe ruleCounts[Int(slot)].packets &+= 1
+    unsafe ruleCounts[Int(slot)].bytes &+= UInt64(pool[index].byteCount)
   }
 
   // MARK: packets out

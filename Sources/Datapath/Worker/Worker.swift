@@ -30,6 +30,8 @@ import VSwitchCore
   @safe @exclusivity(unchecked) private var unarmed: [PortIO] = []
   /// Ports that wait for `finishBurst` in this round.
   @safe @exclusivity(unchecked) private var finishing: [PortIO] = []
+  /// What this round's packets were forwarded by; not kept over a quiescent point.
+  @exclusivity(unchecked) private var usedForwarding: UnsafePointer<Forwarding>?
   /// Packets asked of a port that last had none: a spinning worker asks for one, to send it before it looks for the next.
   private var leastReadTarget: Int { busyPoll ? 1 : PortIO.fewPackets }
   /// Never sleeps.
@@ -72,6 +74,7 @@ import VSwitchCore
       mailbox.deliver(to: self)
       if isStopping { return }
     }
+    unsafe usedForwarding = nil
     mailbox.quiescent()
     for port in hot {
       port.receive(self)
@@ -117,11 +120,20 @@ import VSwitchCore
 
   func processPending() {
     if let forwarding = unsafe mailbox.forwarding {
+      // Published since the last burst of this round, whose packets count for rules of the ones before.
+      if let before = unsafe usedForwarding, unsafe before != forwarding { countRules() }
+      unsafe usedForwarding = forwarding
       unsafe burst.processPending(forwarding.pointee)
       return
     }
     for i in 0..<(unsafe burst.state.pointee.pendingCount) { burst.drop(unsafe burst.pending[i], .noOutput) }
     unsafe burst.state.pointee.pendingCount = 0
+  }
+
+  /// Counts what came in, for rules that have not counted it packet by packet.
+  private func countRules() {
+    guard let forwarding = unsafe usedForwarding else { return }
+    for port in hot { unsafe burst.countNormal(port.slot, forwarding.pointee) }
   }
 
   func transmitDirty() {
@@ -148,6 +160,7 @@ import VSwitchCore
       transmitDirty()
     }
     engine.run(wait: false, self)
+    countRules()
   }
 
   /// Adapts how much is asked of each hot port, and lets those go that have nothing.
@@ -158,6 +171,7 @@ import VSwitchCore
       let got = unsafe burst.receivedCounts[Int(port.slot)]
       unsafe burst.receivedCounts[Int(port.slot)] = 0
       if got > 0 {
+        if let forwarding = unsafe usedForwarding { unsafe burst.countNormal(port.slot, forwarding.pointee) }
         port.emptyRounds = 0
         let isFull = got >= port.readTarget
         port.readTarget = isFull ? min(got + max(got / 2, 1), Worker.burstLimit) : max(got, leastReadTarget)

@@ -36,6 +36,10 @@ if [ "${PEERS:-yes}" != no ] && [ "$(id -u)" = 0 ]; then
   make --no-print-directory build
   programs=$(swift build -c release --static-swift-stdlib --show-bin-path)
   VSWITCH_BINDIR=$programs python3 Perf/Peers/compare.py --rounds "${ROUNDS:-1}" --seconds 2
+  if command -v ovs-ofctl > /dev/null; then
+    printf '\nflow tables, beside Open vSwitch\n'
+    VSWITCH_BINDIR=$programs python3 Perf/Peers/flows.py --count "${FLOWS:-100000}"
+  fi
   if command -v ovsdb-server > /dev/null; then
     printf '\nthe database, beside ovsdb-server\n'
     python3 Perf/Peers/database.py --program "$programs/vswitchd"

@@ -5,7 +5,9 @@ import VSwitchCore
 
 extension Scenario {
   static func port(_ name: String, access vlan: UInt16? = nil) -> PortConfig {
-    var port = PortConfig(name: name, interface: InterfaceConfig(name: name, kind: .tap))
+    var interface = InterfaceConfig(name: name, kind: .tap)
+    interface.portNumberRequest = UInt16(name.dropFirst())
+    var port = PortConfig(name: name, interface: interface)
     if let vlan {
       port.vlan.mode = .access
       port.vlan.tag = vlan

@@ -14,6 +14,8 @@ package struct Scenario: Sendable {
   /// What the ports accept; absent ports accept everything.
   var capabilities: [String: OffloadCapabilities] = [:]
   var macTableLimit = 8192
+  /// Changes of the flow tables before anything comes in.
+  var changes: [TableChange] = []
   /// Frames that make stations known, with their ports.
   var introductions: [(port: String, frame: [UInt8])] = []
   /// Frames that come in again and again, in turn, all of one length.
@@ -24,7 +26,7 @@ package struct Scenario: Sendable {
   var copies = 1
 
   /// Every scenario, in the order of reports.
-  package static var all: [Scenario] { forwarding + learning + offloads }
+  package static var all: [Scenario] { forwarding + learning + offloads + flows }
 }
 
 /// A scenario on a switch of its own.
@@ -44,6 +46,7 @@ package final class ScenarioRun {
     var config = SwitchConfig()
     config.bridges = [bridge]
     harness = try DatapathHarness(config, capabilities: scenario.capabilities, packetCount: 2048)
+    try harness.changeFlows(bridge: "br0", scenario.changes)
     for (port, frame) in scenario.introductions { _ = harness.receive(bridge: "br0", port: port, frame: frame) }
     harness.replay(bridge: "br0", port: "p1", frames: scenario.frames, offload: scenario.offload, burst: burst)
     sentBefore = 0

@@ -4,7 +4,8 @@
 // Thread: one worker; control code reads between two bursts. Memory: mapped once at its largest, resident as used, freed by
 // `deallocate`. Invariants: at most `maskLimit` masks and `flowLimit` flows; a flow's number is good together with its
 // generation. Full tables take the place of what was not used lately; a decision that finds no room is run and forgotten, so
-// hostile traffic costs itself the translation and no more (it cannot grow anything).
+// hostile traffic costs itself the translation and no more (it cannot grow anything). One port has at most half of the masks
+// and three quarters of the flows, so that what it sends leaves room for the decisions of others.
 // Whether a flow is still right is its user's business: see `FlowForwarding`.
 
 import Glibc
@@ -14,6 +15,11 @@ import VSwitchCore
 @safe struct MegaflowCache: @unchecked Sendable {
   static var flowLimit: Int { 1 << 16 }
   static var maskLimit: Int { 64 }
+  /// Of one port.
+  static var portMaskLimit: UInt32 { 32 }
+  static var portFlowLimit: UInt32 { 3 << 14 }
+  /// Most flows of a mask that gives way to another one.
+  private static var evictedFlowLimit: Int { 4096 }
   static var noFlow: UInt32 { .max }
   /// Points of one flow's program whose packets have cached flows, too.
   static var pointLimit: UInt32 { 16 }
@@ -22,7 +28,7 @@ import VSwitchCore
   private static var bucketCount: Int { 1 << 17 }
 
   struct Flow {
-    /// Bits outside of the mask are 0.
+    /// Bits outside of the mask are 0. First, so that its words are where the flow is.
     var key = FlowKey()
     /// The versions of tables and ports for which the program is known to be right.
     var version: UInt64 = 0
@@ -46,6 +52,11 @@ import VSwitchCore
     var stepStart: UInt32 = 0
     var stepCount: UInt16 = 0
     var hitCount: UInt16 = 0
+    /// Flows of the same mask, in a ring without end.
+    var nextOfMask = MegaflowCache.noFlow
+    var previousOfMask = MegaflowCache.noFlow
+    /// Slot of the port that its first packet came in by.
+    var owner: UInt16 = 0
     /// Index of the mask; `noMask` for a free place.
     var mask = MegaflowCache.noMask
     /// Raw value of the reason why the packets go nowhere, or `noDrop`.
@@ -56,10 +67,23 @@ import VSwitchCore
 
   struct Mask {
     var bits = FlowMask()
-    /// The words that are not 0.
-    var indices = InlineArray<38, UInt8>(repeating: 0)
-    var indexCount = 0
+    /// Of the bits, so that most masks are told apart without a look at all words.
+    var hash: UInt64 = 0
+    /// Words that are not 0: `maskWords` has them.
+    var wordCount = 0
     var flowCount = 0
+    /// One of them.
+    var firstFlow = MegaflowCache.noFlow
+    /// When a flow of it was used last, seconds.
+    var usedAt: UInt32 = 0
+    /// Slot of the port whose packet needed it first.
+    var owner: UInt16 = 0
+  }
+
+  /// A word of a mask that is not 0.
+  struct MaskWord {
+    var bits: UInt64
+    var index: Int
   }
 
   struct State {
@@ -79,10 +103,14 @@ import VSwitchCore
 
   let flows: UnsafeMutablePointer<Flow>
   let masks: UnsafeMutablePointer<Mask>
+  /// `FlowKey.wordCount` by mask.
+  private let maskWords: UnsafeMutablePointer<MaskWord>
   /// Masks in the order in which they are tried.
   private let order: UnsafeMutablePointer<UInt16>
   private let buckets: UnsafeMutablePointer<UInt32>
   let state: UnsafeMutablePointer<State>
+  /// By slot: flows and masks that the port owns.
+  private let shares: UnsafeMutablePointer<(flowCount: UInt32, maskCount: UInt32)>
   let steps: StepPool
   private let seed: UInt64
 
@@ -103,9 +131,12 @@ import VSwitchCore
       .bindMemory(to: Flow.self, capacity: MegaflowCache.flowLimit)
     unsafe masks = .allocate(capacity: MegaflowCache.maskLimit)
     unsafe masks.initialize(repeating: Mask(), count: MegaflowCache.maskLimit)
+    unsafe maskWords = .allocate(capacity: MegaflowCache.maskLimit * FlowKey.wordCount)
     unsafe order = .allocate(capacity: MegaflowCache.maskLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
+    unsafe shares = .allocate(capacity: Burst.portLimit + 1)
+    unsafe shares.initialize(repeating: (0, 0), count: Burst.portLimit + 1)
     self.seed = seed
   }
 
@@ -114,20 +145,23 @@ import VSwitchCore
       buckets,
       MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount)
     unsafe masks.deallocate()
+    unsafe maskWords.deallocate()
     unsafe order.deallocate()
     unsafe state.deallocate()
+    unsafe shares.deallocate()
     steps.deallocate()
   }
 
   // MARK: looking up
 
   /// The flow for a packet, or `noFlow`.
-  func lookup(_ key: borrowing FlowKey) -> UInt32 {
+  /// - Parameter key: all words of its key.
+  func lookup(_ key: UnsafePointer<UInt64>) -> UInt32 {
     let count = unsafe state.pointee.maskCount
     var position = 0
     while position < count {
       let mask = unsafe order[position]
-      let hash = hash(key, mask)
+      let hash = unsafe hash(key, mask)
       var number = unsafe buckets[Int(hash) & (MegaflowCache.bucketCount &- 1)]
       while number != 0 {
         let flow = unsafe flows + Int(number &- 1)
@@ -146,46 +180,54 @@ import VSwitchCore
     return MegaflowCache.noFlow
   }
 
-  private func hash(_ key: borrowing FlowKey, _ mask: UInt16) -> UInt32 {
-    let mask = unsafe masks + Int(mask)
+  @inline(__always)
+  private func hash(_ key: UnsafePointer<UInt64>, _ mask: UInt16) -> UInt32 {
+    let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
     var hash = seed
-    for position in 0..<(unsafe mask.pointee.indexCount) {
-      let index = unsafe Int(mask.pointee.indices[position])
-      hash = unsafe (hash ^ key.words[index] & mask.pointee.bits.words[index]) &* 0x9e37_79b9_7f4a_7c15
+    for position in 0..<(unsafe masks[Int(mask)].wordCount) {
+      hash = unsafe (hash ^ key[words[position].index] & words[position].bits) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash &>> 32
     }
     return UInt32(truncatingIfNeeded: (hash &* 0xd6e8_feb8_6659_fd93) &>> 32)
   }
 
-  private func isEqual(_ flow: UnsafeMutablePointer<Flow>, _ key: borrowing FlowKey, _ mask: UInt16) -> Bool {
-    let mask = unsafe masks + Int(mask)
+  @inline(__always)
+  private func isEqual(_ flow: UnsafeMutablePointer<Flow>, _ key: UnsafePointer<UInt64>, _ mask: UInt16) -> Bool {
+    let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
+    let own = unsafe UnsafeRawPointer(flow).assumingMemoryBound(to: UInt64.self)
     var difference: UInt64 = 0
-    for position in 0..<(unsafe mask.pointee.indexCount) {
-      let index = unsafe Int(mask.pointee.indices[position])
-      difference |= unsafe (key.words[index] ^ flow.pointee.key.words[index]) & mask.pointee.bits.words[index]
+    for position in 0..<(unsafe masks[Int(mask)].wordCount) {
+      let index = unsafe words[position].index
+      difference |= unsafe key[index] & words[position].bits ^ own[index]
     }
     return difference == 0
   }
-
-  // MARK: keeping
 
   /// Keeps a decision.
   /// - Parameters:
   ///   - key: of the packet.
   ///   - result: of its translation, with the steps and hits that belong to it.
+  ///   - owner: slot of the port that the packet came in by.
   /// - Returns: the flow; `noFlow` if there is no room for it.
   func insert(
-    _ key: borrowing FlowKey, _ result: borrowing TranslationResult, steps: UnsafeBufferPointer<ActionStep>,
-    hits: UnsafeBufferPointer<UInt32>, version: UInt64, portsVersion: UInt64, now: UInt32
+    _ key: UnsafePointer<UInt64>, _ result: borrowing TranslationResult, steps: UnsafeBufferPointer<ActionStep>,
+    hits: UnsafeBufferPointer<UInt32>, version: UInt64, portsVersion: UInt64, owner: UInt16,
+    now: UInt32
   ) -> UInt32 {
-    guard steps.count <= Int(UInt16.max), hits.count <= Int(UInt16.max), let mask = maskIndex(result.mask),
-      let number = place(now: now)
+    // The place first: what has to go for it may be the last flow of a mask.
+    guard steps.count <= Int(UInt16.max), hits.count <= Int(UInt16.max), let number = place(owner: owner, now: now)
     else {
+      unsafe state.pointee.refusedCount &+= 1
+      return MegaflowCache.noFlow
+    }
+    guard let mask = maskIndex(result.mask, owner: owner, now: now) else {
+      giveBack(number)
       unsafe state.pointee.refusedCount &+= 1
       return MegaflowCache.noFlow
     }
     guard let start = unsafe self.steps.store(steps, hits) else {
       giveBack(number)
+      if unsafe masks[Int(mask)].flowCount == 0 { removeMask(mask) }
       unsafe state.pointee.refusedCount &+= 1
       return MegaflowCache.noFlow
     }
@@ -193,8 +235,10 @@ import VSwitchCore
     let generation = unsafe flow.pointee.generation
     unsafe flow.pointee = Flow()
     unsafe flow.pointee.generation = generation
-    for index in 0..<FlowKey.wordCount {
-      unsafe flow.pointee.key.words[index] = key.words[index] & result.mask.words[index]
+    let own = unsafe UnsafeMutableRawPointer(flow).assumingMemoryBound(to: UInt64.self)
+    let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
+    for position in 0..<(unsafe masks[Int(mask)].wordCount) {
+      unsafe own[words[position].index] = unsafe key[words[position].index] & words[position].bits
     }
     unsafe flow.pointee.version = version
     unsafe flow.pointee.portsVersion = portsVersion
@@ -202,16 +246,20 @@ import VSwitchCore
     unsafe flow.pointee.createdAt = now
     unsafe flow.pointee.usedAt = now
     unsafe flow.pointee.mask = mask
+    unsafe flow.pointee.owner = owner
+    unsafe shares[Int(owner)].flowCount &+= 1
     unsafe flow.pointee.drop = result.drop?.rawValue ?? MegaflowCache.noDrop
     unsafe flow.pointee.stepStart = start
     unsafe flow.pointee.stepCount = UInt16(truncatingIfNeeded: steps.count)
     unsafe flow.pointee.hitCount = UInt16(truncatingIfNeeded: hits.count)
-    let hash = hash(key, mask)
+    let hash = unsafe hash(key, mask)
     unsafe flow.pointee.hash = hash
     let bucket = unsafe buckets + Int(hash) & (MegaflowCache.bucketCount &- 1)
     // 0, for none, becomes `noFlow`.
     unsafe flow.pointee.next = bucket.pointee &- 1
     unsafe bucket.pointee = number &+ 1
+    link(number, mask)
+    unsafe masks[Int(mask)].usedAt = now
     unsafe masks[Int(mask)].flowCount &+= 1
     unsafe state.pointee.flowCount &+= 1
     return number
@@ -239,6 +287,8 @@ import VSwitchCore
     unsafe steps.free(
       flow.pointee.stepStart, stepCount: Int(flow.pointee.stepCount), hitCount: Int(flow.pointee.hitCount))
     unsafe state.pointee.flowCount &-= 1
+    unsafe shares[Int(flow.pointee.owner)].flowCount &-= 1
+    unlink(number, mask)
     giveBack(number)
     unsafe masks[Int(mask)].flowCount &-= 1
     if unsafe masks[Int(mask)].flowCount == 0 { removeMask(mask) }
@@ -278,6 +328,49 @@ import VSwitchCore
 
   // MARK: room
 
+  private func link(_ number: UInt32, _ mask: UInt16) {
+    let flow = unsafe flows + Int(number)
+    let first = unsafe masks[Int(mask)].firstFlow
+    if first == MegaflowCache.noFlow {
+      unsafe flow.pointee.nextOfMask = number
+      unsafe flow.pointee.previousOfMask = number
+      unsafe masks[Int(mask)].firstFlow = number
+    } else {
+      let last = unsafe flows[Int(first)].previousOfMask
+      unsafe flow.pointee.nextOfMask = first
+      unsafe flow.pointee.previousOfMask = last
+      unsafe flows[Int(last)].nextOfMask = number
+      unsafe flows[Int(first)].previousOfMask = number
+    }
+  }
+
+  private func unlink(_ number: UInt32, _ mask: UInt16) {
+    let flow = unsafe flows + Int(number)
+    let next = unsafe flow.pointee.nextOfMask
+    let previous = unsafe flow.pointee.previousOfMask
+    unsafe flows[Int(previous)].nextOfMask = next
+    unsafe flows[Int(next)].previousOfMask = previous
+    if unsafe masks[Int(mask)].firstFlow == number {
+      unsafe masks[Int(mask)].firstFlow = next == number ? MegaflowCache.noFlow : next
+    }
+  }
+
+  /// A mask that has not been used in the last second goes with its flows.
+  /// - Parameter owner: only one of this port; nil: any.
+  private func evictMask(owner: UInt16?, now: UInt32) -> Bool {
+    for position in 0..<(unsafe state.pointee.maskCount) {
+      let mask = unsafe order[position]
+      let record = unsafe masks + Int(mask)
+      guard unsafe now &- record.pointee.usedAt > 1, unsafe record.pointee.flowCount <= MegaflowCache.evictedFlowLimit,
+        unsafe owner == nil || record.pointee.owner == owner
+      else { continue }
+      // The last flow takes the mask along.
+      for _ in 0..<(unsafe record.pointee.flowCount) { remove(unsafe record.pointee.firstFlow) }
+      return true
+    }
+    return false
+  }
+
   private func giveBack(_ number: UInt32) {
     unsafe flows[Int(number)].mask = MegaflowCache.noMask
     unsafe flows[Int(number)].generation &+= 1
@@ -286,13 +379,14 @@ import VSwitchCore
   }
 
   /// A free place; in a full cache that of a flow that was not used in the last second, if one is found soon.
-  private func place(now: UInt32) -> UInt32? {
-    if unsafe state.pointee.freeFlow != MegaflowCache.noFlow {
+  private func place(owner: UInt16, now: UInt32) -> UInt32? {
+    let isWithinShare = unsafe shares[Int(owner)].flowCount < MegaflowCache.portFlowLimit
+    if isWithinShare, unsafe state.pointee.freeFlow != MegaflowCache.noFlow {
       let number = unsafe state.pointee.freeFlow
       unsafe state.pointee.freeFlow = flows[Int(number)].next
       return number
     }
-    if unsafe state.pointee.freshFlow < MegaflowCache.flowLimit {
+    if isWithinShare, unsafe state.pointee.freshFlow < MegaflowCache.flowLimit {
       let number = unsafe state.pointee.freshFlow
       unsafe state.pointee.freshFlow &+= 1
       unsafe (flows + number).initialize(to: Flow())
@@ -300,30 +394,45 @@ import VSwitchCore
     }
     for _ in 0..<16 {
       let number = unsafe state.pointee.hand
-      unsafe state.pointee.hand = (number &+ 1) & (MegaflowCache.flowLimit &- 1)
-      if unsafe now &- flows[number].usedAt > 1 {
+      unsafe state.pointee.hand = (number &+ 1) % max(state.pointee.freshFlow, 1)
+      if unsafe flows[number].mask != MegaflowCache.noMask, unsafe now &- flows[number].usedAt > 1,
+        unsafe isWithinShare || flows[number].owner == owner
+      {
         remove(UInt32(truncatingIfNeeded: number))
-        return place(now: now)
+        return place(owner: owner, now: now)
       }
     }
     return nil
   }
 
-  private func maskIndex(_ bits: borrowing FlowMask) -> UInt16? {
-    let count = unsafe state.pointee.maskCount
+  private func maskIndex(_ bits: borrowing FlowMask, owner: UInt16, now: UInt32) -> UInt16? {
+    var count = unsafe state.pointee.maskCount
+    let span = bits.words.span
+    var hash: UInt64 = 0
+    for word in 0..<FlowKey.wordCount { hash = unsafe (hash ^ span[unchecked: word]) &* 0x9e37_79b9_7f4a_7c15 }
     for position in 0..<count {
       let mask = unsafe order[position]
-      if unsafe masks[Int(mask)].bits == bits { return mask }
+      if unsafe masks[Int(mask)].hash == hash, unsafe masks[Int(mask)].bits == bits { return mask }
     }
-    guard count < MegaflowCache.maskLimit else { return nil }
+    if unsafe shares[Int(owner)].maskCount >= MegaflowCache.portMaskLimit {
+      guard evictMask(owner: owner, now: now) else { return nil }
+    } else if count >= MegaflowCache.maskLimit {
+      guard evictMask(owner: nil, now: now) else { return nil }
+    }
+    count = unsafe state.pointee.maskCount
+    unsafe shares[Int(owner)].maskCount &+= 1
     var used: UInt64 = 0
     for position in 0..<count { used |= unsafe 1 &<< UInt64(order[position]) }
     let index = UInt16(truncatingIfNeeded: (~used).trailingZeroBitCount)
     var mask = Mask()
     mask.bits = copy bits
+    mask.hash = hash
+    mask.owner = owner
+    mask.usedAt = now
+    let words = unsafe maskWords + Int(index) &* FlowKey.wordCount
     for word in 0..<FlowKey.wordCount where bits.words[word] != 0 {
-      mask.indices[mask.indexCount] = UInt8(truncatingIfNeeded: word)
-      mask.indexCount &+= 1
+      unsafe words[mask.wordCount] = MaskWord(bits: bits.words[word], index: word)
+      mask.wordCount &+= 1
     }
     unsafe masks[Int(index)] = mask
     unsafe order[count] = index
@@ -341,5 +450,6 @@ import VSwitchCore
       position &+= 1
     }
     unsafe state.pointee.maskCount = count &- 1
+    unsafe shares[Int(masks[Int(mask)].owner)].maskCount &-= 1
   }
 }

@@ -46,6 +46,28 @@ extension Datapath {
     return try result.get()
   }
 
+  /// Makes changes one after the other, each at a step of its own or not at all, and waits for the worker once.
+  /// - Returns: what all of them did, and those that were refused, in order; nil if there is no such bridge.
+  package func changeFlowsEach(
+    bridge: String, _ changes: [TableChange]
+  ) -> (outcome: FlowChangeOutcome, refused: [BundleError])? {
+    state.withLock { state in
+      guard let flows = state.bridges[bridge]?.flows else { return nil }
+      var outcome = FlowChangeOutcome()
+      var refused: [BundleError] = []
+      let now = monotonicNanoseconds()
+      for (index, change) in changes.enumerated() {
+        do throws(TableError) {
+          outcome.events += try flows.tables.apply(change, now: now)
+        } catch {
+          refused.append(BundleError(index: index, error: error))
+        }
+      }
+      outcome.removed = settle(flows, &state)
+      return (outcome, refused)
+    }
+  }
+
   /// After a change: the worker forwards by it, and what it can no longer see is freed.
   func settle(_ flows: BridgeFlows, _ state: inout ControlState) -> [RemovedRule] {
     if flows.noteRules() { publish(&state) }

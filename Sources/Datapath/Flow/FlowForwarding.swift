@@ -27,13 +27,14 @@ extension Burst {
     if unsafe flows.keys.pointee.ethernetDestination & 0x0100_0000_0000 != 0 {
       unsafe counters[Int(pool[index].inPort)].receivedMulticastPackets &+= 1
     }
-    let entry = unsafe bridge.exactMatch.entry(flows.keys.pointee)
-    if unsafe bridge.exactMatch.isHit(entry, flows.keys.pointee, bridge.megaflows) {
+    let key = unsafe flows.words(depth: 0)
+    let entry = unsafe bridge.exactMatch.entry(key)
+    if unsafe bridge.exactMatch.isHit(entry, key, bridge.megaflows) {
       context.flow = unsafe entry.pointee.flow
     } else {
-      context.flow = unsafe bridge.megaflows.lookup(flows.keys.pointee)
+      context.flow = unsafe bridge.megaflows.lookup(key)
       if context.flow != MegaflowCache.noFlow {
-        unsafe bridge.exactMatch.remember(entry, flows.keys.pointee, flow: context.flow, bridge.megaflows)
+        unsafe bridge.exactMatch.remember(entry, key, flow: context.flow, bridge.megaflows)
       }
     }
     runOrTranslate(index, &context)
@@ -66,7 +67,7 @@ extension Burst {
     {
       unsafe key.pointee.recirculationID = identifier
       context.isKept = true
-      context.flow = unsafe context.bridge.megaflows.lookup(key.pointee)
+      context.flow = unsafe context.bridge.megaflows.lookup(flows.words(depth: context.depth))
     }
     runOrTranslate(index, &context)
   }
@@ -121,14 +122,15 @@ extension Burst {
     let byteCount = UInt64(pool[index].byteCount)
     if context.isKept, actions == nil {
       context.flow = unsafe bridge.megaflows.insert(
-        key.pointee, result, steps: program.steps, hits: hits, version: context.version,
-        portsVersion: bridge.portsVersion, now: state.pointee.now)
+        flows.words(depth: depth), result, steps: program.steps, hits: hits, version: context.version,
+        portsVersion: bridge.portsVersion, owner: pool[index].inPort, now: state.pointee.now)
     }
     if context.flow != MegaflowCache.noFlow {
       touch(context.flow, bridge, byteCount: byteCount)
       if depth == 0 {
-        let entry = unsafe bridge.exactMatch.entry(key.pointee)
-        unsafe bridge.exactMatch.remember(entry, key.pointee, flow: context.flow, bridge.megaflows)
+        let words = unsafe flows.words(depth: 0)
+        unsafe bridge.exactMatch.remember(
+          bridge.exactMatch.entry(words), words, flow: context.flow, bridge.megaflows)
       }
     } else {
       for position in 0..<hits.count {
@@ -159,7 +161,9 @@ extension Burst {
 
   @inline(never)
   private func touchFirst(_ number: UInt32, _ bridge: FlowBridge) {
-    unsafe bridge.megaflows.flows[Int(number)].usedAt = state.pointee.now
+    let flow = unsafe bridge.megaflows.flows + Int(number)
+    unsafe flow.pointee.usedAt = state.pointee.now
+    unsafe bridge.megaflows.masks[Int(flow.pointee.mask)].usedAt = state.pointee.now
     let count = unsafe flows.touchedCount.pointee
     guard count < FlowScratch.touchedLimit else {
       settle(number, bridge)

@@ -64,6 +64,13 @@ import VSwitchCore
     unsafe learned.deallocate()
   }
 
+  /// The words of the key of the packet at hand.
+  /// - Parameter depth: times that it has come back, at most `PacketTranslation.resumptionLimit`.
+  @inline(__always)
+  func words(depth: Int) -> UnsafePointer<UInt64> {
+    unsafe UnsafeRawPointer(keys + depth).assumingMemoryBound(to: UInt64.self)
+  }
+
   /// Room for a program.
   /// - Parameter depth: times that its packet has come back, at most `PacketTranslation.resumptionLimit`.
   func steps(depth: Int) -> UnsafeMutablePointer<ActionStep> { unsafe programs + depth &* FlowScratch.stepLimit }

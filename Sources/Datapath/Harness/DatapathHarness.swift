@@ -98,6 +98,12 @@ package final class DatapathHarness {
     state.bridges[bridge]?.flows?.tables.statistics(table: table) ?? TableStatistics()
   }
 
+  /// The number of masks of a bridge's cached flows, and of decisions that found no room.
+  package func cacheUse(bridge: String) -> (maskCount: Int, refusedCount: UInt64) {
+    guard let flows = state.bridges[bridge]?.flows else { return (0, 0) }
+    return unsafe (flows.megaflows.state.pointee.maskCount, flows.megaflows.state.pointee.refusedCount)
+  }
+
   /// Packets whose way through a bridge's tables was translated, as no cached flow was found.
   package func translationCount(bridge: String) -> UInt64 {
     guard let flows = state.bridges[bridge]?.flows else { return 0 }

@@ -15,8 +15,16 @@ package protocol OpenFlowHandler: Sendable {
   func connected(_ connection: OpenFlowConnection, version: OpenFlowVersion) async
   /// Answers one message; the next one waits for it.
   func handle(_ message: Message, from connection: OpenFlowConnection) async
+  /// Makes changes of rules that have come together, in order; what comes behind them waits.
+  func handle(flowMods: [Message], from connection: OpenFlowConnection) async
   /// A message that can't be read was refused.
   func refused(_ error: OpenFlowError) async
+}
+
+extension OpenFlowHandler {
+  package func handle(flowMods: [Message], from connection: OpenFlowConnection) async {
+    for message in flowMods { await handle(message, from: connection) }
+  }
 }
 
 /// Gets a copy of every message of a connection, in both directions.
@@ -89,6 +97,8 @@ package final class OpenFlowConnection: Sendable {
     guard let highest = versions.highest else { return close() }
     send(Message(highest, .hello(Hello(versions: versions))))
     for await batch in batches {
+      // Changes of rules come by the thousand: those that are here are handed on together.
+      var flowMods: [Message] = []
       for bytes in batch {
         do throws(DecodeFailure) {
           let message = try state.withLock { $0.decoder }.decode(bytes)
@@ -96,11 +106,17 @@ package final class OpenFlowConnection: Sendable {
             guard let version = agree(message, versions) else { return }
             state.withLock { $0.version = version }
             await handler.connected(self, version: version)
-          } else {
-            mirror?.copy([bytes])
-            await handler.handle(message, from: self)
+            continue
           }
+          mirror?.copy([bytes])
+          if case .flowMod = message.body {
+            flowMods.append(message)
+            continue
+          }
+          await hand(&flowMods, to: handler)
+          await handler.handle(message, from: self)
         } catch {
+          await hand(&flowMods, to: handler)
           guard version != nil, case .refused(let refusal) = error else {
             end("the peer does not speak OpenFlow")
             return
@@ -110,8 +126,18 @@ package final class OpenFlowConnection: Sendable {
           send(refusal.message)
         }
       }
+      await hand(&flowMods, to: handler)
       channel.read()
     }
+  }
+
+  private func hand(_ flowMods: inout [Message], to handler: some OpenFlowHandler) async {
+    switch flowMods.count {
+    case 0: return
+    case 1: await handler.handle(flowMods[0], from: self)
+    default: await handler.handle(flowMods: flowMods, from: self)
+    }
+    flowMods = []
   }
 
   /// The version to speak; nil, and the connection ends, if there is none.

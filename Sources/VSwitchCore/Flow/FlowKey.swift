@@ -20,8 +20,10 @@ public struct FlowKey: Equatable, Sendable {
 
   @inlinable
   public static func == (a: Self, b: Self) -> Bool {
+    let first = a.words.span
+    let second = b.words.span
     var difference: UInt64 = 0
-    for i in 0..<wordCount { difference |= a.words[i] ^ b.words[i] }
+    for i in 0..<wordCount { difference |= unsafe first[unchecked: i] ^ second[unchecked: i] }
     return difference == 0
   }
 

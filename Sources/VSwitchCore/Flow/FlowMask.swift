@@ -9,8 +9,11 @@ public struct FlowMask: Equatable, Sendable {
 
   @inlinable
   public static func == (a: Self, b: Self) -> Bool {
+    // By spans: arrays of this size would be copied for each access.
+    let first = a.words.span
+    let second = b.words.span
     var difference: UInt64 = 0
-    for i in 0..<FlowKey.wordCount { difference |= a.words[i] ^ b.words[i] }
+    for i in 0..<FlowKey.wordCount { difference |= unsafe first[unchecked: i] ^ second[unchecked: i] }
     return difference == 0
   }
 

@@ -16,7 +16,7 @@ extension FlowTables {
   private func add(_ mod: FlowMod, now: UInt64) throws(TableError) {
     let classifier = try classifier(mod.table)
     try InstructionValidator(mod, table: mod.table, tables: self).check(mod.instructions)
-    let mask = masks.use(mod.match.mask)
+    let mask = masks.use(mod.match)
     defer { masks.release(mask) }
     let old = classifier.find(mod.match, mask: mask, priority: mod.priority)
     if old == nil {
@@ -90,7 +90,7 @@ extension FlowTables {
     for (number, classifier) in classifiers.enumerated() {
       guard let classifier, mod.table == FlowMod.allTables || Int(mod.table) == number else { continue }
       if mod.command == .modifyStrict || mod.command == .deleteStrict {
-        if let mask = masks.find(mod.match.mask),
+        if let mask = masks.find(mod.match),
           let rule = classifier.find(mod.match, mask: mask, priority: mod.priority)
         {
           visit(rule)
@@ -136,8 +136,8 @@ extension FlowTables {
       throw .tableFull(description.table)
     }
     let match = description.match
-    let mask = masks.use(match.mask)
-    let hash = classifiers[Int(description.table)]?.hash(mask: mask, key: match.key)
+    let mask = masks.use(match)
+    let hash = classifiers[Int(description.table)]?.hash(mask: mask, match)
     let memory = unsafe memoryBlock(byteCount: FlowTables.byteCount(mask))
     ruleByteCount += FlowTables.byteCount(mask)
     let record = unsafe memory.bindMemory(to: RuleRecord.self, capacity: 1)
@@ -150,7 +150,7 @@ extension FlowTables {
         idleTimeoutSeconds: description.idleTimeoutSeconds, hardTimeoutSeconds: description.hardTimeoutSeconds,
         cookie: description.cookie, createdAt: description.createdAt, modifiedAt: description.modifiedAt))
     let rule = unsafe Rule(record)
-    for i in 0..<mask.count { unsafe (rule.values + i).initialize(to: match.key.words[mask[i].index]) }
+    for i in 0..<mask.count { unsafe (rule.values + i).initialize(to: match.words[i].value) }
     return rule
   }
 

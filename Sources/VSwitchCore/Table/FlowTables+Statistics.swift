@@ -58,7 +58,7 @@ extension FlowTables {
 
   /// Whether there is a rule with exactly this match and priority.
   public func hasRule(table: UInt8, _ match: Match, priority: UInt16) -> Bool {
-    guard Int(table) < FlowTables.tableCount, let mask = masks.find(match.mask) else { return false }
+    guard Int(table) < FlowTables.tableCount, let mask = masks.find(match) else { return false }
     return classifiers[Int(table)]?.find(match, mask: mask, priority: priority) != nil
   }
 

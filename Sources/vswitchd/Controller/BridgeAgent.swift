@@ -152,6 +152,21 @@ actor BridgeAgent {
     }
   }
 
+  /// Whether a session is told of each change of a rule.
+  var isWatched: Bool { !watchers.isEmpty }
+
+  /// Makes changes one after the other, each by itself.
+  /// - Returns: those that were refused, in order.
+  func changeEach(_ changes: [TableChange]) async -> [Refusal] {
+    let result = await blocking { [plane, name] in plane.changeFlowsEach(bridge: name, changes) }
+    guard let (outcome, refused) = result else {
+      return changes.indices.map { Refusal(index: $0, code: .badRequestUnknown) }
+    }
+    if !outcome.removed.isEmpty || !outcome.events.isEmpty { await tell(outcome) }
+    if tableSettings.values.contains(where: \.sendsVacancyEvents) { await tellVacancies() }
+    return refused.map { Refusal(index: $0.index, code: ErrorCode($0.error)) }
+  }
+
   /// Tells sessions what happened to rules.
   func tell(_ outcome: FlowChangeOutcome, _ cause: Cause? = nil) async {
     for rule in outcome.removed where rule.rule.flags.contains(.sendFlowRemoved) {

@@ -75,6 +75,28 @@ actor ControllerSession: OpenFlowHandler {
     await connection.drain()
   }
 
+  /// Changes of rules that came together: each is made or refused by itself, but the worker is waited for once.
+  func handle(flowMods messages: [Message], from connection: OpenFlowConnection) async {
+    // Whoever watches rules is told of each change by itself.
+    guard role != .secondary, await !bridge.isWatched else {
+      for message in messages { await handle(message, from: connection) }
+      return
+    }
+    var changes: [TableChange] = []
+    var made: [Message] = []
+    for message in messages {
+      do throws(ErrorCode) {
+        changes.append(try tableChange(message.body))
+        made.append(message)
+      } catch {
+        refuse(message, error)
+      }
+    }
+    for refusal in await bridge.changeEach(changes) { refuse(made[refusal.index], refusal.code) }
+    await command()
+    await connection.drain()
+  }
+
   func refuse(_ message: Message, _ error: ErrorCode) {
     let data = (try? MessageEncoder().encode(message)) ?? []
     connection?.send(Message(message.version, xid: message.xid, .error(ErrorMessage(error, data: data))))

@@ -8,6 +8,9 @@ import VSwitchCore
 protocol FlowPlane: SwitchPlane {
   var controllerPackets: AsyncStream<BridgePacket> { get }
   func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome
+  func changeFlowsEach(
+    bridge: String, _ changes: [TableChange]
+  ) -> (outcome: FlowChangeOutcome, refused: [BundleError])?
   var flowOutcomes: AsyncStream<BridgeFlowOutcome> { get }
   func rules(bridge: String, _ filter: RuleFilter) -> [RuleDescription]?
   func aggregate(bridge: String, _ filter: RuleFilter) -> AggregateStatistics?

@@ -53,7 +53,7 @@ enum MatchDecoder {
       }
       let (value, mask) = try self.value(code, hasMask: header.hasMask, &payload)
       guard match.satisfies(code.field.prerequisite) else { throw .badMatchBadPrerequisite }
-      guard match.mask[code.field] == 0 else { throw .badMatchDuplicateField }
+      guard match.value(code.field) == nil else { throw .badMatchDuplicateField }
       match.set(code.field, value, mask: mask)
     }
     return match

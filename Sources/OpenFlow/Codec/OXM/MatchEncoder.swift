@@ -64,7 +64,7 @@ enum MatchEncoder {
   static func fields(_ match: Match, _ version: OpenFlowVersion, to writer: inout WireWriter) throws(EncodeError) {
     for field in version == .v15 ? order15 : order {
       let layout = field.layout
-      guard match.mask.words[layout.wordIndex] != 0 || layout.bitCount == 128 else { continue }
+      guard match.word(layout.wordIndex).mask != 0 || layout.bitCount == 128 else { continue }
       guard let (value, mask) = match.value(field), match.satisfies(field.prerequisite) else { continue }
       if field == .vlanTCI {
         vlan(value, mask, version, to: &writer)

@@ -28,9 +28,8 @@ import Synchronization
     maximumPriority = max(maximumPriority, rule.priority)
     var place = unsafe root
     var depth = 0
-    let match = rule.match
     while let node = unsafe TreeChild(place.pointee.load(ordering: .relaxed)).node {
-      let side = unsafe TreeSide(match, node)
+      let side = unsafe rule.side(wordIndex: Int(node.pointee.wordIndex), bit: Int(node.pointee.bit))
       // Before the rule is there, so that no reader skips it.
       unsafe side.raiseMaximum(of: node, to: rule.priority)
       unsafe place = side.place(in: node)
@@ -46,12 +45,11 @@ import Synchronization
 
   /// Takes out a rule that is in.
   mutating func remove(_ rule: Rule, retire: (UnsafeMutableRawPointer) -> Void) {
-    _ = unsafe remove(rule, match: rule.match, at: root, retire: retire)
+    _ = unsafe remove(rule, at: root, retire: retire)
   }
 
   private mutating func remove(
-    _ rule: Rule, match: Match, at place: UnsafeMutablePointer<Atomic<UInt>>,
-    retire: (UnsafeMutableRawPointer) -> Void
+    _ rule: Rule, at place: UnsafeMutablePointer<Atomic<UInt>>, retire: (UnsafeMutableRawPointer) -> Void
   ) -> Bool {
     let child = unsafe TreeChild(place.pointee.load(ordering: .relaxed))
     if let leaf = child.leaf {
@@ -65,8 +63,8 @@ import Synchronization
       return true
     }
     guard let node = unsafe child.node else { return false }
-    let side = unsafe TreeSide(match, node)
-    guard unsafe remove(rule, match: match, at: side.place(in: node), retire: retire) else { return false }
+    let side = unsafe rule.side(wordIndex: Int(node.pointee.wordIndex), bit: Int(node.pointee.bit))
+    guard unsafe remove(rule, at: side.place(in: node), retire: retire) else { return false }
     let children = unsafe [
       node.pointee.zero.load(ordering: .relaxed), node.pointee.one.load(ordering: .relaxed),
       node.pointee.any.load(ordering: .relaxed),
@@ -166,13 +164,9 @@ enum TreeSide {
   case zero, one, any
 
   init(_ match: Match, _ node: UnsafeMutablePointer<TreeNode>) {
-    let index = unsafe Int(node.pointee.wordIndex)
+    let word = unsafe match.word(Int(node.pointee.wordIndex))
     let bit = unsafe UInt64(node.pointee.bit)
-    if match.mask.words[index] &>> bit & 1 == 0 {
-      self = .any
-    } else {
-      self = match.key.words[index] &>> bit & 1 == 0 ? .zero : .one
-    }
+    if word.mask &>> bit & 1 == 0 { self = .any } else { self = word.value &>> bit & 1 == 0 ? .zero : .one }
   }
 
   func place(in node: UnsafeMutablePointer<TreeNode>) -> UnsafeMutablePointer<Atomic<UInt>> {
@@ -210,15 +204,12 @@ extension Rule {
     return .any
   }
 
-  /// The match in the form with all words.
+  /// The rule's match.
   var match: Match {
-    var key = FlowKey()
-    var flowMask = FlowMask()
     let mask = self.mask
-    for i in 0..<mask.count {
-      key.words[mask[i].index] = unsafe values[i]
-      flowMask.words[mask[i].index] = mask[i].mask
-    }
-    return Match(key: key, mask: flowMask)
+    return Match(
+      words: (0..<mask.count).map { i in
+        unsafe MatchWord(index: mask[i].index, value: values[i], mask: mask[i].mask)
+      })
   }
 }

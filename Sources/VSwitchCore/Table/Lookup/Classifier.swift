@@ -46,8 +46,8 @@ final class Classifier {
   private static func key(_ mask: SparseMask) -> UInt { unsafe UInt(bitPattern: mask.block) }
 
   /// Whether a new rule with a mask goes into a subtable, which is made if need be: the hash of its values then.
-  func hash(mask: SparseMask, key: FlowKey) -> UInt32? {
-    if let subtable = subtables[Classifier.key(mask)] { return KeyWords.with(key) { subtable.hash($0) } }
+  func hash(mask: SparseMask, _ match: Match) -> UInt32? {
+    if let subtable = subtables[Classifier.key(mask)] { return subtable.hash(match) }
     guard subtables.count < Classifier.subtableLimit,
       treeCounts[Classifier.key(mask), default: 0] >= Classifier.treeShare
     else { return nil }
@@ -55,7 +55,7 @@ final class Classifier {
     unsafe mask.block.pointee.useCount.add(1)
     subtables[Classifier.key(mask)] = subtable
     isListOutdated = true
-    return KeyWords.with(key) { subtable.hash($0) }
+    return subtable.hash(match)
   }
 
   /// Adds a rule that was made with what `hash` said.
@@ -121,7 +121,7 @@ final class Classifier {
   /// The rule with exactly this match and priority that no change has removed.
   func find(_ match: Match, mask: SparseMask, priority: UInt16) -> Rule? {
     if let subtable = subtables[Classifier.key(mask)] {
-      var candidate = subtable.first(KeyWords.with(match.key) { subtable.hash($0) })
+      var candidate = subtable.first(subtable.hash(match))
       while let rule = candidate, rule.priority >= priority {
         if rule.priority == priority, rule.isCurrent, rule.hasValues(of: match) { return rule }
         candidate = rule.next
@@ -142,13 +142,13 @@ final class Classifier {
 
   /// Calls `body` for the rules that no change has removed and that are within a match.
   func forEach(within match: Match, _ body: (Rule) -> Void) {
-    let isAll = match.mask == FlowMask()
+    let isAll = match.words.isEmpty
     func visit(_ rule: Rule) {
       if rule.isCurrent, isAll || rule.isWithin(match) { body(rule) }
     }
-    for subtable in subtables.values where isAll || subtable.mask.isSuperset(of: match.mask) {
-      if subtable.mask.flowMask == match.mask {
-        var candidate = subtable.first(KeyWords.with(match.key) { subtable.hash($0) })
+    for subtable in subtables.values where isAll || subtable.mask.isSuperset(of: match) {
+      if subtable.mask.isMask(of: match) {
+        var candidate = subtable.first(subtable.hash(match))
         while let rule = candidate {
           candidate = rule.next
           visit(rule)
@@ -182,37 +182,32 @@ extension Rule {
     unsafe record.pointee.removedVersion.load(ordering: .relaxed) == RuleRecord.never
   }
 
-  /// Whether every packet that the rule matches matches `match`, too.
-  func isWithin(_ match: Match) -> Bool {
-    var missing = match.mask
+  /// What the rule asks of a word of the flow key; zeros for nothing.
+  private func word(_ index: Int) -> (value: UInt64, mask: UInt64) {
     let mask = self.mask
-    for i in 0..<mask.count {
-      let word = mask[i]
-      missing.words[word.index] &= ~word.mask
-      if unsafe (values[i] ^ match.key.words[word.index]) & match.mask.words[word.index] & word.mask != 0 {
-        return false
-      }
-    }
-    return missing == FlowMask()
+    for i in 0..<mask.count where mask[i].index == index { return unsafe (values[i], mask[i].mask) }
+    return (0, 0)
   }
 
-  /// Whether the match has the rule's values where the rule's mask has bits.
-  func hasValues(of match: Match) -> Bool { KeyWords.with(match.key) { firstDifference($0) == nil } }
+  /// Whether every packet that the rule matches matches `match`, too.
+  func isWithin(_ match: Match) -> Bool {
+    match.words.allSatisfy { wide in
+      let own = word(wide.index)
+      return wide.mask & ~own.mask == 0 && (own.value ^ wide.value) & wide.mask == 0
+    }
+  }
+
+  /// Whether a match of the same mask has the rule's values.
+  func hasValues(of match: Match) -> Bool {
+    for i in 0..<match.words.count where unsafe match.words[i].value != values[i] { return false }
+    return true
+  }
 
   /// Whether some packet could match both.
   func overlaps(_ match: Match) -> Bool {
-    let mask = self.mask
-    for i in 0..<mask.count {
-      let word = mask[i]
-      if unsafe (values[i] ^ match.key.words[word.index]) & match.mask.words[word.index] & word.mask != 0 {
-        return false
-      }
+    match.words.allSatisfy { word in
+      let own = self.word(word.index)
+      return (own.value ^ word.value) & own.mask & word.mask == 0
     }
-    return true
   }
-}
-
-extension SparseMask {
-  /// Whether each bit of `other` is set here, too.
-  func isSuperset(of other: FlowMask) -> Bool { flowMask.isSuperset(of: other) }
 }

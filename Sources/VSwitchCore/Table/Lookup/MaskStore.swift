@@ -8,7 +8,7 @@ import Glibc
 @safe struct MaskStore: ~Copyable {
   private var first: [UInt64: UnsafeMutablePointer<MaskBlock>] = unsafe [:]
   /// Rules come in runs that have the same mask.
-  private var latest: (mask: FlowMask, sparse: SparseMask)?
+  private var latest: SparseMask?
   /// Bytes of all masks.
   private(set) var byteCount = 0
 
@@ -16,24 +16,24 @@ import Glibc
   /// a hash over the first words of a mask needs only the lower layers.
   static let order: [Int] = [0] + Array(15..<38) + [1, 2, 3, 4, 5, 7, 8, 9, 10, 6, 11, 12, 13, 14]
 
-  /// The mask in its sparse form, used once more; give it back by `release`.
-  mutating func use(_ mask: FlowMask) -> SparseMask {
-    if let latest, latest.mask == mask {
-      unsafe latest.sparse.block.pointee.useCount.add(1)
-      return latest.sparse
+  /// The mask of a match in its sparse form, used once more; give it back by `release`.
+  mutating func use(_ match: Match) -> SparseMask {
+    if let latest, latest.isMask(of: match) {
+      unsafe latest.block.pointee.useCount.add(1)
+      return latest
     }
-    let sparse = find(mask) ?? make(mask)
+    let sparse = find(match) ?? make(match)
     unsafe sparse.block.pointee.useCount.add(1)
-    latest = (mask, sparse)
+    latest = sparse
     return sparse
   }
 
-  /// The mask if any rule has it; not one more use.
-  func find(_ mask: FlowMask) -> SparseMask? {
-    var candidate = unsafe first[MaskStore.hash(mask)]
+  /// The mask of a match if any rule has it; not one more use.
+  func find(_ match: Match) -> SparseMask? {
+    var candidate = unsafe first[MaskStore.hash(match)]
     while let block = unsafe candidate {
       let sparse = unsafe SparseMask(block: block)
-      if sparse.flowMask == mask { return sparse }
+      if sparse.isMask(of: match) { return sparse }
       unsafe candidate = UnsafeMutablePointer(bitPattern: block.pointee.next.value)
     }
     return nil
@@ -42,7 +42,7 @@ import Glibc
   mutating func release(_ mask: SparseMask) {
     unsafe mask.block.pointee.useCount.add(-1)
     guard unsafe mask.block.pointee.useCount.value == 0 else { return }
-    if latest?.sparse == mask { latest = nil }
+    if latest == mask { latest = nil }
     let hash = unsafe mask.block.pointee.hash
     if unsafe first[hash] == mask.block {
       unsafe first[hash] = UnsafeMutablePointer(bitPattern: mask.block.pointee.next.value)
@@ -57,20 +57,20 @@ import Glibc
     unsafe free(mask.block)
   }
 
-  private mutating func make(_ mask: FlowMask) -> SparseMask {
-    let indices = MaskStore.order.filter { mask.words[$0] != 0 }
-    let hash = MaskStore.hash(mask)
-    let memory = unsafe memoryBlock(byteCount: MaskStore.byteCount(indices.count))
+  private mutating func make(_ match: Match) -> SparseMask {
+    let count = match.words.count
+    let hash = MaskStore.hash(match)
+    let memory = unsafe memoryBlock(byteCount: MaskStore.byteCount(count))
     let block = unsafe memory.bindMemory(to: MaskBlock.self, capacity: 1)
     unsafe block.initialize(
       to: MaskBlock(
-        count: indices.count, hash: hash, useCount: ControlWord(0), next: ControlWord(UInt(bitPattern: first[hash]))))
+        count: count, hash: hash, useCount: ControlWord(0), next: ControlWord(UInt(bitPattern: first[hash]))))
     let sparse = unsafe SparseMask(block: block)
-    for (i, index) in indices.enumerated() {
-      unsafe (sparse.words + i).initialize(to: MaskWord(mask: mask.words[index], index: index))
+    for (i, word) in match.words.enumerated() {
+      unsafe (sparse.words + i).initialize(to: MaskWord(mask: word.mask, index: word.index))
     }
     unsafe first[hash] = block
-    byteCount += MaskStore.byteCount(indices.count)
+    byteCount += MaskStore.byteCount(count)
     return sparse
   }
 
@@ -78,10 +78,10 @@ import Glibc
     MemoryLayout<MaskBlock>.stride + wordCount * MemoryLayout<MaskWord>.stride
   }
 
-  private static func hash(_ mask: FlowMask) -> UInt64 {
+  private static func hash(_ match: Match) -> UInt64 {
     var hash: UInt64 = 0
-    for i in 0..<FlowKey.wordCount where mask.words[i] != 0 {
-      hash = (hash ^ mask.words[i] ^ UInt64(i)) &* 0x9e37_79b9_7f4a_7c15
+    for word in match.words {
+      hash = (hash ^ word.mask ^ UInt64(word.index)) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash &>> 32
     }
     return hash

@@ -38,22 +38,26 @@ struct MaskWord {
 
   @inline(__always) static func == (a: Self, b: Self) -> Bool { unsafe a.block == b.block }
 
-  /// The same in the form with all words.
-  var flowMask: FlowMask {
-    var mask = FlowMask()
-    add(to: &mask)
-    return mask
+  /// Whether it is the mask of a match: both have their words in the same order.
+  func isMask(of match: Match) -> Bool {
+    guard count == match.words.count else { return false }
+    for i in 0..<count where match.words[i].index != self[i].index || match.words[i].mask != self[i].mask {
+      return false
+    }
+    return true
+  }
+
+  /// Whether each bit of a match's mask is set here, too.
+  func isSuperset(of match: Match) -> Bool {
+    match.words.allSatisfy { word in
+      for i in 0..<count where self[i].index == word.index { return word.mask & ~self[i].mask == 0 }
+      return false
+    }
   }
 
   /// Adds the bits to a lookup's mask.
   @inline(__always)
   func add(to mask: MaskWords) {
     for i in 0..<count { mask.add(self[i].mask, at: self[i].index) }
-  }
-
-  /// Adds the bits to a mask.
-  @inline(__always)
-  func add(to mask: inout FlowMask) {
-    for i in 0..<count { mask.words[self[i].index] |= self[i].mask }
   }
 }

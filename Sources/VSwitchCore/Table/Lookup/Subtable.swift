@@ -108,6 +108,13 @@ struct SubtableRecord: ~Copyable {
     return Subtable.finish(hash)
   }
 
+  /// Hash of the values of a match that has the mask.
+  func hash(_ match: Match) -> UInt32 {
+    var hash = unsafe record.pointee.seed
+    for word in match.words { hash = Subtable.mix(hash, word.value) }
+    return Subtable.finish(hash)
+  }
+
   /// The first rule with a hash, invisible ones too; the others follow as its `next`.
   @inline(__always)
   func first(_ hash: UInt32) -> Rule? {

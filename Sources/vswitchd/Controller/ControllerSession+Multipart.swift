@@ -70,6 +70,8 @@ extension ControllerSession {
     let ours = bridge.tableFeatures[0]
     for table in wanted {
       guard table.table < FlowTables.tableCount else { throw .tableFeaturesFailedBadTable }
+      // Without properties: the table is to be taken away.
+      guard table.hasProperties else { throw .tableFeaturesFailedPermission }
       guard table.metadataMatch & ~ours.metadataMatch == 0, table.metadataWrite & ~ours.metadataWrite == 0 else {
         throw .tableFeaturesFailedBadMetadata
       }

@@ -136,6 +136,16 @@ struct HostileControllerTests {
     }
   }
 
+  @Test func whoDoesNotGreetIsClosed() throws {
+    try ConnectivityTests.withTwoHosts { _, daemon, _, _ throws in
+      let controller = try daemon.controller()
+      try daemon.configure("set-controller br0 unix:\(daemon.runDirectory)/controller")
+      let silent = try #require(try controller.connection())
+      #expect(try silent.isClosed(.seconds(15)))
+      #expect(try eventually { try daemon.controllerColumn("status").contains("did not greet in 10 s") })
+    }
+  }
+
   @Test func aThousandIdleSocketsKeepNobodyOut() throws {
     try ConnectivityTests.withTwoHosts { _, daemon, _, _ throws in
       var idle: [UnixClient] = []

@@ -303,6 +303,35 @@ struct MessageTests {
     }
   }
 
+  @Test func tablesMayBeAskedForThatCanDoLessAndNotTakenAway() throws {
+    try Self.withController(.v13) { _, _, session, _ throws in
+      func ask(_ tables: [TableFeatures]) throws -> MessageBody {
+        try session.ask(.multipartRequest(MultipartRequest(.tableFeatures(tables))))
+      }
+      guard case .multipartReply(let reply) = try ask([]), case .tableFeatures(let ours) = reply.body else {
+        Issue.record("no answer")
+        return
+      }
+      var smaller = TableFeatures(table: 3)
+      smaller.rules.instructions = 0b1_0010
+      smaller.rules.applySetFields = [.ethernetSource]
+      guard case .multipartReply(let same) = try ask([smaller]) else {
+        Issue.record("a smaller table was refused")
+        return
+      }
+      #expect(same.body == .tableFeatures(ours))
+      func refusal(_ table: TableFeatures) throws -> ErrorMessage.Reason? {
+        if case .error(let error) = try ask([table]) { error.reason } else { nil }
+      }
+      var none = TableFeatures(table: 3)
+      none.hasProperties = false
+      #expect(try refusal(none) == .known(.tableFeaturesFailedPermission))
+      var larger = smaller
+      larger.maximumEntries = 2_000_000
+      #expect(try refusal(larger) != nil)
+    }
+  }
+
   @Test func controllersAreListedForOneAnother() throws {
     try Self.withController(.v15) { _, daemon, session, _ throws in
       guard case .multipartReply(let reply) = try session.ask(.multipartRequest(MultipartRequest(.controllerStatus))),

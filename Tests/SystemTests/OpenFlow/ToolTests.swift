@@ -170,4 +170,33 @@ struct OpenFlowToolTests {
       }
     }
   }
+
+  @Test(arguments: Step.all) func monitorShowsPacketsAndChanges(version: String) throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
+      let socket = "unix:\(daemon.runDirectory)/br0.mgmt"
+      let monitor = try lab.start(
+        ["ovs-ofctl", "-O", version, "monitor", socket, "65534", "watch:"],
+        environment: ["OVS_RUNDIR": daemon.runDirectory])
+      // It shows what there is where nobody sees it before it ends: a rule that it tells of says that it watches.
+      var port = 0
+      #expect(
+        try eventually(.seconds(10)) {
+          port += 1
+          _ = try ofctl(daemon, ["add-flow", "udp,tp_dst=\(port),actions=drop"], version: version)
+          return monitor.errorOutput.contains("event=ADDED table=0 cookie=0 udp,tp_dst=")
+        }, "\(monitor.errorOutput)")
+      _ = try ofctl(daemon, ["add-flow", "priority=7,icmp,actions=controller,normal"], version: version)
+      #expect(
+        eventually {
+          monitor.errorOutput.contains("event=ADDED table=0 cookie=0 icmp actions=CONTROLLER:65535,NORMAL")
+        },
+        "\(monitor.errorOutput)")
+      #expect(try lab.canPing("10.1.0.2", from: a, count: 2))
+      #expect(
+        eventually { monitor.errorOutput.contains("NXT_PACKET_IN2") && monitor.errorOutput.contains("icmp_type=8") },
+        "\(monitor.errorOutput)")
+      _ = try ofctl(daemon, ["del-flows", "icmp"], version: version)
+      #expect(eventually { monitor.errorOutput.contains("event=DELETED reason=delete") }, "\(monitor.errorOutput)")
+    }
+  }
 }

@@ -14,7 +14,7 @@ class PortIO {
   let descriptor: Int32
   /// Packets are read by the worker's engine (virtio header and frame), not by the port itself.
   var readsByEngine: Bool { false }
-  /// A look for packets costs no system call: a spinning worker never stops to look.
+  /// A look for packets costs no system call: a spinning worker never stops looking.
   var isAskedWithoutSystemCall: Bool { false }
   /// What may be sent as it is.
   let capabilities: OffloadCapabilities

@@ -2,9 +2,10 @@
 //
 // A round: run the engine (reads of this round and writes of the last in one system call) → process what came →
 // transmit queues. A port that gave packets is asked again in the next round; after some empty rounds it is waited for
-// instead, also while others are asked. A spinning worker waits like that, too, for ports that cost a system call to ask:
-// the engine's look at what has come costs none. Thread: everything here is called on the worker's own thread (or, in tests and benchmarks, on the one
-// thread that steps it); control code talks to it through `Mailbox`. Memory: owns burst, pool, engine.
+// instead, also while others are asked. A spinning worker waits like that, too, for devices, which cost a system call to
+// ask, if it has guests beside them: the engine's look at what has come costs none. Thread: everything here is called on the
+// worker's own thread (or, in tests and benchmarks, on the one thread that steps it); control code talks to it through
+// `Mailbox`. Memory: owns burst, pool, engine.
 
 import Glibc
 import Synchronization
@@ -37,6 +38,8 @@ import VSwitchCore
   /// Never sleeps.
   @safe @exclusivity(unchecked) var busyPoll = false { didSet { if busyPoll { heatAll() } } }
   @safe @exclusivity(unchecked) private var isStopping = false
+  /// Ports that are asked without a system call.
+  @safe @exclusivity(unchecked) private var memoryPortCount = 0
 
   /// - Parameters:
   ///   - packetCount: size of the packet pool.
@@ -180,7 +183,7 @@ import VSwitchCore
         port.readTarget = leastReadTarget
         let isCold =
           port.descriptor < 0
-          ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !(busyPoll && port.isAskedWithoutSystemCall)
+          ? port.isAtEnd : port.emptyRounds > Worker.spinRounds && !(busyPoll && isSpunOn(port))
         if isCold, port.prepareToWait(self) {
           port.isHot = false
           hot.swapAt(position, hot.count - 1)
@@ -192,6 +195,9 @@ import VSwitchCore
       position += 1
     }
   }
+
+  /// A spinning worker looks at a device all the time, for its latency, unless that would slow down guests.
+  private func isSpunOn(_ port: PortIO) -> Bool { port.isAskedWithoutSystemCall || memoryPortCount == 0 }
 
   private func heat(_ port: PortIO) {
     guard !port.isHot else { return }
@@ -300,6 +306,7 @@ import VSwitchCore
   /// Starts to receive from and send to a port.
   func add(_ port: PortIO) {
     ports[Int(port.slot)] = port
+    if port.isAskedWithoutSystemCall { memoryPortCount += 1 }
     // Something may have come already: look once before waiting.
     heat(port)
   }
@@ -311,6 +318,10 @@ import VSwitchCore
     hot.removeAll { $0 === port }
     unarmed.removeAll { $0 === port }
     ports[Int(slot)] = nil
+    if port.isAskedWithoutSystemCall {
+      memoryPortCount -= 1
+      if busyPoll, memoryPortCount == 0 { heatAll() }
+    }
     burst.closeSlot(slot)
     port.close()
   }

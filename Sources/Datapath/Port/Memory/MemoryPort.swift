@@ -17,6 +17,8 @@ import VSwitchCore
   var keepsFrames = true
   var outgoing: [(frame: [UInt8], offload: OffloadMetadata)] = []
 
+  override var isAskedWithoutSystemCall: Bool { true }
+
   init(slot: UInt16, capabilities: OffloadCapabilities) {
     unsafe replay = .allocate(byteCount: 0, alignment: 8)
     super.init(slot: slot, descriptor: -1, capabilities: capabilities)

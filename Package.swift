@@ -62,7 +62,9 @@ let package = Package(
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
-    .executableTarget(name: "vsctl", dependencies: ["OVSDB", "Transport", argumentParser], swiftSettings: strict),
+    .executableTarget(
+      name: "vsctl", dependencies: ["CPcap", "OVSDB", "OpenFlow", "Transport", "VSwitchCore", argumentParser],
+      swiftSettings: strict),
 
     .target(
       name: "CTestSupport", path: "Tests/Support/CTestSupport",

@@ -80,6 +80,12 @@ final class BridgeFlows {
     tables.setLivePorts(numbers)
   }
 
+  /// The bridge for a reader in control code; what the worker has cached is not out of date by it.
+  func readBridge(ports: [(number: PortNumber, slot: UInt16)]) -> FlowBridgeOwner {
+    defer { portsVersion -= 1 }
+    return makeBridge(index: 0, ports: ports)
+  }
+
   /// The bridge for the worker, owned by what is returned.
   /// - Parameter index: of the bridge in the forwarding tables.
   func makeBridge(index: UInt16, ports: [(number: PortNumber, slot: UInt16)]) -> FlowBridgeOwner {

@@ -29,6 +29,30 @@ package struct CachedFlow: Sendable {
   package var drop: DropReason?
 }
 
+/// How full a bridge's flow cache is, and how well it does.
+package struct FlowCacheStatistics: Sendable, Equatable {
+  package var flowCount = 0
+  package var maskCount = 0
+  package var flowLimit = 0
+  package var maskLimit = 0
+  /// Packets that no cached flow was found for, and that were translated.
+  package var missCount: UInt64 = 0
+  /// Decisions that were run, but not kept: there was no room for them.
+  package var refusedCount: UInt64 = 0
+
+  package init() {}
+
+  /// - Parameter cache: its worker does not run meanwhile.
+  init(_ cache: MegaflowCache) {
+    flowLimit = MegaflowCache.flowLimit
+    maskLimit = MegaflowCache.maskLimit
+    unsafe flowCount = cache.state.pointee.flowCount
+    unsafe maskCount = cache.state.pointee.maskCount
+    unsafe missCount = cache.state.pointee.translationCount
+    unsafe refusedCount = cache.state.pointee.refusedCount
+  }
+}
+
 extension Datapath {
   /// Makes all changes at one step, or none.
   package func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome {
@@ -94,6 +118,15 @@ extension Datapath {
     state.withLock { state in
       guard let tables = state.bridges[bridge]?.flows?.tables else { return nil }
       return (0..<FlowTables.tableCount).map { tables.statistics(table: UInt8($0)) }
+    }
+  }
+
+  /// Nil if there is no such bridge.
+  package func flowCache(bridge: String) -> FlowCacheStatistics? {
+    state.withLock { state in
+      guard let flows = state.bridges[bridge]?.flows else { return nil }
+      let cache = flows.megaflows
+      return worker.mailbox.perform { _ in FlowCacheStatistics(cache) }
     }
   }
 

@@ -130,6 +130,34 @@ package final class DatapathHarness {
     return unsafe flows.megaflows.state.pointee.flowCount
   }
 
+  /// What the cache of a bridge's flows holds.
+  package func flowCache(bridge: String) -> FlowCacheStatistics {
+    state.bridges[bridge]?.flows.map { FlowCacheStatistics($0.megaflows) } ?? FlowCacheStatistics()
+  }
+
+  /// Follows a frame without letting it in; nil if it is too short.
+  package func trace(bridge: String, port: String, frame: [UInt8]) -> Trace? {
+    guard let open = state.ports[PortKey(bridge: bridge, name: port)] else { return nil }
+    var packet = TracedPacket(key: FlowKey(), frame: frame)
+    let number = PortNumber(openFlow10: open.portNumber).rawValue
+    var layout = PacketLayout()
+    let isParsed = unsafe frame.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return false }
+      return unsafe FlowKeyParser(base, byteCount: bytes.count).parse(inPort: number, into: &packet.key, &layout)
+    }
+    guard isParsed else { return nil }
+    let now = now
+    return BridgeTracer(state, PlainSyntax()) { $0.station(vlan: $1, address: $2, now: now) }
+      .trace(bridge, packet, depth: 0)
+  }
+
+  private struct PlainSyntax: TraceSyntax {
+    func match(_ match: Match, _ names: PortNames) -> String { TraceText.match(match) }
+    func packet(_ key: FlowKey, _ names: PortNames) -> String { "" }
+    func actions(_ instructions: Instructions, _ names: PortNames) -> String { TraceText.actions(instructions) }
+    func program(_ steps: [ActionStep], _ names: PortNames) -> String { "" }
+  }
+
   /// Has the next packet of every flow take the way through the tables.
   package func forgetCachedFlows(bridge: String) { state.bridges[bridge]?.flows?.megaflows.removeAll() }
 

@@ -162,7 +162,14 @@ package final class OpenFlowConnection: Sendable {
 
   /// Sends a message; one that its version has no words for is left out.
   package func send(_ message: Message) {
-    guard let parts = try? MessageEncoder().encodeParts(message) else { return }
+    guard let parts = try? MessageEncoder().encodeParts(message) else {
+      // Who asked must not wait for ever.
+      if message.xid != 0, case .multipartReply = message.body {
+        send(
+          Message(message.version, xid: message.xid, .error(ErrorMessage(.niciraRequestUnencodableError, data: []))))
+      }
+      return
+    }
     send(parts)
   }
 

@@ -110,6 +110,13 @@ import Glibc
       || now &- entries[Int(index)].lastSeenSeconds < state.pointee.ageingSeconds
   }
 
+  /// What is known of a station: its port, and whether that is fixed. For control code: `port` is the worker's way.
+  public func station(vlan: UInt16, address: UInt64, now: UInt32) -> (port: UInt16, isStatic: Bool)? {
+    let index = find(MACTable.key(vlan: vlan, address: address))
+    guard index != 0, isAlive(index, now: now) else { return nil }
+    return unsafe (entries[Int(index)].port, entries[Int(index)].isStatic)
+  }
+
   /// The port where a station is.
   /// - Returns: nil if it is not known.
   @inlinable @inline(__always)

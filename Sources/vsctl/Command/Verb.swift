@@ -131,6 +131,12 @@ protocol ControlVerb: ParsableCommand {
   func request() throws(CommandFault) -> ControlRequest
   /// What to print for the result.
   func output(_ result: JSONValue) throws(CommandFault) -> CommandOutput
+  /// What to say for the daemon's refusal.
+  func fault(_ text: String) -> CommandFault
+}
+
+extension ControlVerb {
+  func fault(_ text: String) -> CommandFault { CommandFault(text, exitCode: 2) }
 }
 
 struct ControlRequest: Equatable {

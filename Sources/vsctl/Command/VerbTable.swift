@@ -31,10 +31,22 @@ enum VerbTable {
   ]
   /// For those who build the switch, not for those who use it.
   static let hidden: [any ParsableCommand.Type] = [DocumentCommand.self]
-  static let runtime: [any ParsableCommand.Type] = [FDBGroup.self, PortGroup.self, DropsCommand.self]
+  static let flows: [any ParsableCommand.Type] = [
+    AddFlowCommand.self, AddFlowsCommand.self, ModifyFlowsCommand.self, DeleteFlowsCommand.self,
+    ReplaceFlowsCommand.self, DiffFlowsCommand.self, DumpFlowsCommand.self, DumpAggregateCommand.self,
+    DumpTablesCommand.self, AddGroupCommand.self, AddGroupsCommand.self, ModifyGroupCommand.self,
+    DeleteGroupsCommand.self, InsertBucketsCommand.self, RemoveBucketsCommand.self, DumpGroupsCommand.self,
+    DumpGroupStatisticsCommand.self, DumpGroupFeaturesCommand.self, AddMeterCommand.self, ModifyMeterCommand.self,
+    DeleteMetersCommand.self, DumpMetersCommand.self, MeterStatisticsCommand.self, MeterFeaturesCommand.self,
+    ShowFeaturesCommand.self, DumpPortsCommand.self, DumpPortDescriptionsCommand.self, ModifyPortCommand.self,
+    GetFragmentsCommand.self, SetFragmentsCommand.self, PacketOutCommand.self, MonitorCommand.self,
+  ]
+  static let runtime: [any ParsableCommand.Type] = [
+    TraceCommand.self, DatapathGroup.self, FDBGroup.self, PortGroup.self, DropsCommand.self,
+  ]
 
   static var all: [any ParsableCommand.Type] {
-    overview + bridges + ports + database + controllers + datapath + runtime + hidden
+    overview + bridges + ports + database + controllers + datapath + flows + runtime + hidden
   }
 
   /// Every verb by what is written on the command line.
@@ -43,7 +55,9 @@ enum VerbTable {
     for type in all {
       let name = type.configuration.commandName ?? ""
       let nested = type.configuration.subcommands
-      if nested.isEmpty { verbs[name] = type }
+      if nested.isEmpty {
+        for name in [name] + type.configuration.aliases { verbs[name] = type }
+      }
       for inner in nested { verbs["\(name) \(inner.configuration.commandName ?? "")"] = inner }
     }
     return verbs

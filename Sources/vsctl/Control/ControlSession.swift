@@ -19,7 +19,7 @@ struct ControlSession {
       await client.close()
     } catch let JSONRPCError.remote(error) {
       let text = error.string ?? JSONRPCError.remote(error).description
-      throw CommandFault(text.split(whereSeparator: \.isNewline).joined(separator: " "), exitCode: 2)
+      throw verb.fault(text.split(whereSeparator: \.isNewline).joined(separator: " "))
     } catch {
       throw Reachability.fault(error, .unix(path: path), options)
     }
@@ -58,5 +58,21 @@ enum FileText {
     var bytes = [UInt8](repeating: 0, count: byteLimit)
     let count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
     return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+  }
+
+  /// All of a file, or with "-" of standard input; nil if it can't be read: see errno.
+  static func readAll(_ path: String) -> [UInt8]? {
+    let descriptor = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { if descriptor != STDIN_FILENO { close(descriptor) } }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      guard count >= 0 else { return nil }
+      guard count > 0 else { return bytes }
+      bytes += chunk[..<count]
+    }
   }
 }

@@ -9,6 +9,8 @@ struct CommandFault: Error, Equatable, CustomStringConvertible {
   var remedy: String?
   /// What ovs-vsctl says, where that is not the cause.
   var reference: String?
+  /// The line of the input that is wrong and a caret below the place, where that helps.
+  var excerpt: String?
   /// The process's exit status: 1, or 2 where the daemon refused a request on its control socket.
   var exitCode: Int32
 

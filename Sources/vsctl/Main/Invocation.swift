@@ -40,12 +40,17 @@ struct Invocation: Equatable {
   static let commandNames: [String: Bool] = [
     "--may-exist": false, "--if-exists": false, "--columns": true, "--id": true, "--all": false, "--real": false,
     "--fake": false, "--with-iface": false, "--fake-iface": false, "--bootstrap": false, "--inactivity-probe": true,
+    "-O": true, "--protocols": true, "--names": false, "--no-names": false, "--stats": false, "--no-stats": false,
+    "--sort": true, "--rsort": true, "--strict": false, "--bundle": false, "--may-create": false,
+    "--packet-in-format": true, "-P": true, "--packet": true, "--pcap": true, "--count": true,
   ]
+  /// Options whose value may be left out, and what it is then.
+  static let defaultValues = ["--sort": "priority", "--rsort": "priority"]
   static let questions: Set<String> = [
     "--help", "-h", "--version", "-V", "--generate-completion-script", "--experimental-dump-help", "--help-hidden",
   ]
   /// Verbs of two words.
-  static let groups: Set<String> = ["fdb", "port"]
+  static let groups: Set<String> = ["fdb", "port", "datapath"]
   /// Verbs whose arguments may be any text, so that nothing among them is an option.
   static let literalVerbs: Set<String> = ["br-set-external-id", "comment", "help"]
 
@@ -119,7 +124,9 @@ struct Invocation: Equatable {
         remedy: Suggestion.nearest(to: name, among: known).map { "did you mean \($0)?" } ?? "see vsctl --help")
     }
     var words = [word]
-    if takesValue, word == name {
+    if let value = Self.defaultValues[word] {
+      words = ["\(word)=\(value)"]
+    } else if takesValue, word == name {
       guard index < segment.count else {
         throw CommandFault("option '\(word)' requires an argument", remedy: "write \(word)=VALUE")
       }
@@ -134,6 +141,7 @@ struct Invocation: Equatable {
   private static func name(of word: String) -> String {
     if word.hasPrefix("--") { return String(word.prefix { $0 != "=" }) }
     let short = String(word.prefix(2))
-    return word.hasPrefix("-") && (globalNames[short] == true || ignoredNames[short] != nil) ? short : word
+    return word.hasPrefix("-")
+      && (globalNames[short] == true || commandNames[short] == true || ignoredNames[short] != nil) ? short : word
   }
 }

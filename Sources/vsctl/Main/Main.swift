@@ -10,7 +10,7 @@ enum Main {
     do throws(CommandFault) {
       exit(try await run(Array(CommandLine.arguments.dropFirst()), as: program))
     } catch {
-      Terminal.complain(error.text(as: program.style), as: program)
+      Terminal.complain(error, as: program)
       exit(error.exitCode)
     }
   }
@@ -34,6 +34,10 @@ enum Main {
         try checkIsAlone(words, invocation)
         Terminal.print(Renderer(options: options.output).text([try verb.output()]))
         return 0
+      case let verb as any FlowVerb:
+        try checkIsAlone(words, invocation)
+        startTimeout(options.timeout, waitingFor: "the switch's answer", program)
+        return try await FlowSession.run(verb, options)
       case let verb as any Verb: verbs.append(verb)
       default: throw CommandFault("unknown command '\(words.verb)'", remedy: "see vsctl --help")
       }

@@ -17,6 +17,14 @@ enum Terminal {
 
   static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
 
+  /// A fault: a line, and below it the place in what was typed.
+  static func complain(_ fault: CommandFault, as program: Program) {
+    complain(fault.text(as: program.style), as: program)
+    if let excerpt = fault.excerpt {
+      write(TextSafety.escaped(excerpt, keeping: ["\n", "\t"]) + "\n", to: STDERR_FILENO)
+    }
+  }
+
   /// One line on standard error, with the program's name.
   static func complain(_ line: String, as program: Program = .vsctl) {
     write("\(program.name): \(TextSafety.oneLine(line))\n", to: STDERR_FILENO)
@@ -33,9 +41,12 @@ enum Terminal {
     }
   }
 
+  /// Standard output is one.
+  static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+
   /// Colours are for people at a terminal who have not said no.
   static var wantsColour: Bool {
-    isatty(STDOUT_FILENO) == 1 && GlobalOptions.environment("NO_COLOR") == nil
+    isTerminal && GlobalOptions.environment("NO_COLOR") == nil
       && GlobalOptions.environment("TERM") != "dumb"
   }
 }

@@ -36,7 +36,9 @@ struct ControlCommands: Sendable {
     self.end = end
   }
 
-  var all: [ControlCommand] { fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands }
+  var all: [ControlCommand] {
+    fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands + flowCommands
+  }
 
   /// What Open vSwitch says; with `--json` also what to do about it.
   static func noBridge(_ name: String, _ call: ControlCall) -> ControlError {

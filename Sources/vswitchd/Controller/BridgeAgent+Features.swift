@@ -12,7 +12,6 @@ extension BridgeAgent {
     let matched = Field.allCases.filter { !isInternal($0) }
     let written = matched.filter(\.isWritable)
     var features = TableFeatures(table: 0)
-    features.name = "table0"
     features.metadataMatch = .max
     features.metadataWrite = .max
     features.maximumEntries = 1_000_000
@@ -37,8 +36,10 @@ extension BridgeAgent {
     }
   }
 
-  nonisolated var groupFeatures: GroupFeatures {
-    let all = GroupFeatures.PerKind(maximumGroups: UInt32(GroupMod.groupLimit), actions: 0x0fff_f801)
+  nonisolated func groupFeatures(_ version: OpenFlowVersion) -> GroupFeatures {
+    // Numbers of actions are the version's.
+    let all = GroupFeatures.PerKind(
+      maximumGroups: UInt32(GroupMod.groupLimit), actions: version == .v10 ? 0xfff : 0x0fff_f801)
     var features = GroupFeatures()
     features.capabilities = 0b111
     features.all = all

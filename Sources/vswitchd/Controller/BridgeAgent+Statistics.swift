@@ -56,7 +56,6 @@ extension BridgeAgent {
       statistics.activeCount = UInt32(clamping: table.activeCount)
       statistics.lookupCount = table.lookupCount
       statistics.matchedCount = table.matchedCount
-      statistics.name = "table\(number)"
       statistics.maximumEntries = 1_000_000
       statistics.wildcards = 0x3f_ffff
       return statistics

@@ -19,7 +19,7 @@ extension ControllerSession {
     case .portDescriptions(let port): return reply(.portDescriptions(await bridge.portDescriptions(port)))
     case .groups(let id): return reply(.groups(try await bridge.groupStatistics(id)))
     case .groupDescriptions(let id): return reply(.groupDescriptions(try await bridge.groupDescriptions(id)))
-    case .groupFeatures: return reply(.groupFeatures(bridge.groupFeatures))
+    case .groupFeatures: return reply(.groupFeatures(bridge.groupFeatures(version)))
     case .meters(let id):
       let meters = try await bridge.meterStatistics(id)
       guard !meters.isEmpty || id >= BridgeAgent.allMeters else { throw .meterModFailedUnknownMeter }

@@ -16,6 +16,11 @@ protocol SwitchPlane: Sendable {
   func macTable(bridge: String) -> [MACTableEntry]?
   func flushMACTable(bridge: String, vlan: UInt16?, port: String?) throws(ConfigError) -> Int
   func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError)
+  /// Names of a bridge's ports; nil if there is no such bridge.
+  func portNames(bridge: String) -> [PortNumber: String]?
+  func trace(bridge: String, _ packet: TracedPacket, _ syntax: any TraceSyntax) -> Trace?
+  func cachedFlows(bridge: String) -> [CachedFlow]?
+  func flowCache(bridge: String) -> FlowCacheStatistics?
   func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError)
 }
 

@@ -310,4 +310,89 @@ import VSwitchCore
     }
     return rule(priority: UInt16(random.next() % 4), match, actions)
   }
+
+  // MARK: the cache's limits
+
+  /// Rules that look at ever more bits of the source address: each packet that meets another of them has a mask of its own.
+  private func explodingRules() -> [TableChange] {
+    var changes = [clear]
+    for bits in 1...32 {
+      for (field, priority) in [(Field.ipv4Source, 0), (.ipv4Destination, 1)] {
+        var change = FlowMod()
+        change.priority = UInt16(100 + 2 * bits + priority)
+        change.match.set(.etherType, 0x0800)
+        change.match.set(
+          field, UInt128(0xffff_ffff) << UInt128(32 - bits) & 0xffff_ffff,
+          mask: UInt128(0xffff_ffff) << UInt128(32 - bits) & 0xffff_ffff)
+        change.match.set(.udpDestination, UInt128(bits))
+        change.match.set(.ipProtocol, 17)
+        change.instructions = Instructions(apply: [output(3)])
+        changes.append(.flow(change))
+      }
+      var tos = FlowMod()
+      tos.priority = UInt16(bits)
+      tos.match.set(.etherType, 0x0800)
+      tos.match.set(.ethernetSource, UInt128(1) << UInt128(bits), mask: UInt128(1) << UInt128(bits))
+      tos.instructions = Instructions(apply: [output(4)])
+      changes.append(.flow(tos))
+    }
+    changes.append(rule(priority: 0, [], [output(2)]))
+    return changes
+  }
+
+  @Test(arguments: testSeeds(3))
+  func moreMasksThanTheCacheHoldsAreForwardedAllTheSame(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let (small, fresh) = (try makeSwitch(), try makeSwitch())
+    for bridge in [small, fresh] { try bridge.changeFlows(bridge: "br0", explodingRules()) }
+    for _ in 0..<4000 {
+      var source = UInt32.random(in: 0...UInt32.max, using: &random)
+      source |= ~(UInt32.max >> UInt32.random(in: 0...31, using: &random))
+      let address = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: source >> $0) }
+      let udp = FrameBuilder.udp(
+        from: address, to: [255, 255, 255, 2], sourcePort: 1,
+        destinationPort: UInt16.random(in: 0...33, using: &random),
+        [1, 2, 3])
+      let frame = FrameBuilder.ethernet(
+        to: FrameBuilder.address(2), from: FrameBuilder.address(UInt32.random(in: 0...UInt32.max, using: &random)),
+        etherType: 0x0800, FrameBuilder.ipv4(from: address, to: [255, 255, 255, 2], protocol: 17, udp))
+      // What is translated for each packet is the judge.
+      fresh.forgetCachedFlows(bridge: "br0")
+      let (found, expected) = (ports(small, frame), ports(fresh, frame))
+      #expect(found == expected && found.count == 1)
+      if found != expected { return }
+    }
+    let cache = small.flowCache(bridge: "br0")
+    // One port alone has a share of them.
+    #expect((cache.maskLimit / 2...cache.maskLimit).contains(cache.maskCount), "\(cache)")
+    #expect(cache.refusedCount > 0, "\(cache)")
+    #expect(cache.flowCount <= cache.flowLimit)
+  }
+
+  @Test func moreFlowsThanTheCacheHoldsAreForwardedAllTheSame() throws {
+    let bridge = try makeSwitch()
+    // A rule for one source makes each other source a flow of its own, bit by bit.
+    try bridge.changeFlows(
+      bridge: "br0",
+      [clear]
+        + (0..<32).map { bit in
+          var change = FlowMod()
+          change.match.set(.ethernetSource, UInt128(0x8000_0000_0000) | UInt128(1) << UInt128(bit))
+          change.instructions = Instructions(apply: [output(4)])
+          return .flow(change)
+        } + [rule(priority: 1, [(.ethernetSource, 0x0200_0000_0001)], [output(3)]), rule(priority: 0, [], [output(2)])])
+    var random = SeededGenerator(seed: 1)
+    for number in 0..<70_000 {
+      let source = UInt32.random(in: 2...UInt32.max, using: &random)
+      let found = ports(
+        bridge,
+        FrameBuilder.ethernet(
+          to: FrameBuilder.address(9), from: FrameBuilder.address(source), etherType: 0x1234, [1]))
+      #expect(found == ["p2"], "packet \(number)")
+      if found != ["p2"] { return }
+    }
+    let cache = bridge.flowCache(bridge: "br0")
+    #expect(cache.flowCount <= cache.flowLimit)
+    #expect(ports(bridge, frame()) == ["p3"])
+  }
 }

@@ -99,7 +99,7 @@ final class OpenVSwitch {
 
   private func capturePath(_ port: String) -> String { "\(directory)/\(port)-\(generation).pcap" }
 
-  private func vsctl(_ arguments: [String]) throws {
+  func vsctl(_ arguments: [String]) throws {
     try require(["ovs-vsctl", "--db=unix:\(directory)/db.sock", "--timeout=10"] + arguments)
   }
 

@@ -88,6 +88,27 @@ import VSwitchCore
     #expect(tables.rules().first?.statistics.packetCount == 0)
   }
 
+  @Test func modifyThatNamesNoTableChangesAllAndChecksEach() throws {
+    var rule = mod(source: 1)
+    try tables.apply(rule, now: 1)
+    rule.table = 7
+    try tables.apply(rule, now: 1)
+    var change = mod(.modify, output: 9)
+    change.table = FlowMod.allTables
+    try tables.apply(change, now: 2)
+    #expect(tables.rules().map(\.table) == [0, 7])
+    #expect(tables.rules().allSatisfy { $0.instructions == change.instructions })
+    // From table 7 a rule can't go to table 5; then none is changed.
+    change.instructions = Instructions()
+    change.instructions.gotoTable = 5
+    #expect(throws: TableError.self) { try tables.apply(change, now: 3) }
+    #expect(tables.rules().allSatisfy { $0.instructions.gotoTable == nil })
+    var other = mod(.modify, source: 99)
+    other.table = FlowMod.allTables
+    try tables.apply(other, now: 4)
+    #expect(tables.rules().count == 3, "what finds nothing is added to table 0")
+  }
+
   @Test func modifyThatFindsNothingAddsOnlyBeforeOpenFlow12() throws {
     var change = mod(.modify, source: 1)
     change.cookie = nil

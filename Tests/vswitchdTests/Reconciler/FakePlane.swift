@@ -75,4 +75,9 @@ final class FakePlane: SwitchPlane {
   }
 
   func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {}
+
+  func portNames(bridge: String) -> [PortNumber: String]? { nil }
+  func trace(bridge: String, _ packet: TracedPacket, _ syntax: any TraceSyntax) -> Trace? { nil }
+  func cachedFlows(bridge: String) -> [CachedFlow]? { nil }
+  func flowCache(bridge: String) -> FlowCacheStatistics? { nil }
 }

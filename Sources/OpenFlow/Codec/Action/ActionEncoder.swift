@@ -31,8 +31,8 @@ struct ActionEncoder {
       standard(version == .v10 ? 3 : 18)
       hasVLAN = false
     case .pushVLAN(let etherType):
-      try needs13("push_vlan")
-      standard(17, UInt32(etherType) << 16)
+      // In 1.0 setting the VID or priority, which follows, adds the tag where there is none (as Open vSwitch has it).
+      if version != .v10 { standard(17, UInt32(etherType) << 16) }
       hasVLAN = true
     case .pushMPLS(let etherType): standardOrNicira(19, NiciraAction.pushMPLS, half: etherType)
     case .popMPLS(let etherType): standardOrNicira(20, NiciraAction.popMPLS, half: etherType)

@@ -113,11 +113,26 @@ enum GroupCodec {
       writer.u32(bucket)
     }
     let start = writer.count
-    for bucket in mod.group.buckets { try encodeBucket(bucket, version, mod.group.kind, to: &writer) }
+    for bucket in numbered(mod.group.buckets) { try encodeBucket(bucket, version, mod.group.kind, to: &writer) }
     guard writer.count - start <= 0xffff else { throw EncodeError.tooLong }
     if hasProperties {
       writer.patch16(UInt16(truncatingIfNeeded: writer.count - start), at: lengthAt)
       if mod.describesGroup { try encodeProperties(mod.group, version, to: &writer) }
+    }
+  }
+
+  /// Gives buckets that have no id the lowest ones that none has.
+  private static func numbered(_ buckets: [GroupDescription.Bucket]) -> [GroupDescription.Bucket] {
+    var used = Set(buckets.compactMap(\.id))
+    guard used.count < buckets.count else { return buckets }
+    var next: UInt32 = 0
+    return buckets.map { bucket in
+      var bucket = bucket
+      if bucket.id == nil {
+        while !used.insert(next).inserted { next += 1 }
+        bucket.id = next
+      }
+      return bucket
     }
   }
 

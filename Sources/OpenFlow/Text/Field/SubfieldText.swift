@@ -2,6 +2,11 @@
 
 import VSwitchCore
 
+extension FlowTextParser {
+  /// A field by any of its names; nil if there is none.
+  package static func field(named name: String) -> Field? { try? SubfieldText.field(TextSlice(name)).field }
+}
+
 enum SubfieldText {
   static func parse(_ slice: TextSlice) throws(FlowTextError) -> Subfield {
     let name: TextSlice

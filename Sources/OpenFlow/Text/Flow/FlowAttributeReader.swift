@@ -68,14 +68,19 @@ struct FlowAttributeReader {
       guard command != .add else {
         throw value.error("a new flow's cookie has no mask", remedy: "leave /\(second.string) out")
       }
-      let mask: UInt64 = try second.number("mask of the cookie")
-      flow.mod.cookieFilter = .init(value: try first.number("cookie", UInt64.self) & mask, mask: mask)
+      let mask = try cookie(second, "mask of the cookie")
+      flow.mod.cookieFilter = .init(value: try cookie(first, "cookie") & mask, mask: mask)
     } else {
       guard takesActions else {
         throw value.error("a delete sets no cookie", remedy: "write cookie=\(value.string)/-1 to choose flows by it")
       }
-      flow.mod.cookie = try value.number("cookie")
+      flow.mod.cookie = try cookie(value, "cookie")
     }
+  }
+
+  /// A number; -1 is all ones.
+  private func cookie(_ text: TextSlice, _ what: String) throws(FlowTextError) -> UInt64 {
+    text.equals("-1") ? .max : try text.number(what)
   }
 
   mutating func finish() throws(FlowTextError) -> ParsedFlow {

@@ -1,4 +1,5 @@
-// Files of descriptions: one in a line, comments from "#" to the end of the line, empty lines skipped.
+// Files of descriptions: one in a line, comments from "#" to the end of the line, empty lines skipped, and so are the titles
+// of dump-flows and dump-groups, so that what they print can be read again.
 
 import VSwitchCore
 
@@ -63,19 +64,34 @@ extension FlowTextParser {
   private func lines<Value>(
     _ text: String, _ parse: (String) throws(FlowTextError) -> Value
   ) throws(FlowFileError) -> [Value] {
-    var result: [Value] = []
+    try FlowTextParser.lines(text, parse).map(\.value)
+  }
+
+  /// What `parse` makes of each line, with the line's number, from 1, and the line without its comment.
+  package static func lines<Value>(
+    _ text: String, _ parse: (String) throws(FlowTextError) -> Value
+  ) throws(FlowFileError) -> [(value: Value, number: Int, line: String)] {
+    var result: [(value: Value, number: Int, line: String)] = []
     var number = 0
     for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
       number += 1
       let body = line.prefix { $0 != UInt8(ascii: "#") }
-      guard body.contains(where: { !TextSlice.isSpace($0) }) else { continue }
+      guard body.contains(where: { !TextSlice.isSpace($0) }), !isTitle(body) else { continue }
+      let read = String(decoding: body, as: UTF8.self)
       do throws(FlowTextError) {
-        result.append(try parse(String(decoding: body, as: UTF8.self)))
+        result.append((try parse(read), number, read))
       } catch {
         let whole = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
         throw FlowFileError(lineNumber: number, line: String(decoding: whole, as: UTF8.self), error: error)
       }
     }
     return result
+  }
+
+  /// `NXST_FLOW reply (xid=0x4):`
+  private static func isTitle(_ line: Substring.UTF8View) -> Bool {
+    let words = line.split(separator: UInt8(ascii: " "))
+    guard words.count > 2, words[1].elementsEqual("reply".utf8) else { return false }
+    return words[0].starts(with: "NXST_".utf8) || words[0].starts(with: "OFPST_".utf8)
   }
 }

@@ -14,6 +14,9 @@ package struct FlowPrinter {
     self.showsStatistics = showsStatistics
   }
 
+  /// A match alone.
+  package func match(_ match: Match) -> String { MatchPrinter(names: names, usesOXM: version >= .v13).text(match) }
+
   private func match(_ match: Match, _ priority: UInt16) -> String {
     MatchPrinter(names: names, usesOXM: version >= .v13).text(match, priority: priority)
   }
@@ -79,7 +82,7 @@ package struct FlowPrinter {
     return text + "actions=" + instructions(mod.instructions, of: mod.match)
   }
 
-  static func flags(_ flags: FlowMod.Flags) -> String {
+  package static func flags(_ flags: FlowMod.Flags) -> String {
     let names: [(FlowMod.Flags, String)] = [
       (.sendFlowRemoved, "send_flow_rem "), (.checkOverlap, "check_overlap "), (.resetCounts, "reset_counts "),
       (.noPacketCounts, "no_packet_counts "), (.noByteCounts, "no_byte_counts "),

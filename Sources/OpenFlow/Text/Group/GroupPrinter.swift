@@ -19,7 +19,7 @@ package struct GroupPrinter {
     "group_id=\(group.id),type=" + GroupPrinter.name(group.kind) + selection(group) + buckets(group)
   }
 
-  static func name(_ kind: GroupDescription.Kind) -> String {
+  package static func name(_ kind: GroupDescription.Kind) -> String {
     switch kind {
     case .all: "all"
     case .select: "select"

@@ -50,9 +50,18 @@ package struct PortReport {
   }
 
   private func words(_ bits: UInt32, _ names: [String]) -> String {
-    let set = names.indices.filter { bits & 1 << UInt32($0) != 0 && !names[$0].isEmpty }
-    return set.isEmpty ? "0" : set.map { names[$0] }.joined(separator: " ")
+    let set = PortReport.set(bits, names)
+    return set.isEmpty ? "0" : set.joined(separator: " ")
   }
+
+  private static func set(_ bits: UInt32, _ names: [String]) -> [String] {
+    names.indices.filter { bits & 1 << UInt32($0) != 0 && !names[$0].isEmpty }.map { names[$0] }
+  }
+
+  package static func words(_ bits: PortDescription.Configuration) -> [String] {
+    set(bits.rawValue, configurationNames)
+  }
+  package static func words(_ bits: PortDescription.State) -> [String] { set(bits.rawValue, stateNames) }
 
   static let configurationNames = [
     "PORT_DOWN", "NO_STP", "NO_RECV", "NO_RECV_STP", "NO_FLOOD", "NO_FWD", "NO_PACKET_IN",

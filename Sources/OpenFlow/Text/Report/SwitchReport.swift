@@ -152,7 +152,8 @@ package struct SwitchReport {
     text += "\n    Capabilities:  0x" + String(features.capabilities, radix: 16)
     for case (let name, let kind?) in kinds {
       text += "\n    \(name) group:\n       max_groups=0x" + String(kind.maximumGroups, radix: 16)
-      text += "\n       actions: " + words(kind.actions, SwitchReport.actions13)
+      text += "\n       actions: "
+      text += words(kind.actions, version == .v10 ? SwitchReport.actions10 : SwitchReport.actions13)
     }
     return text
   }

@@ -47,19 +47,34 @@ extension PacketTranslation {
         node.children = later.nodes
         part.nodes.append(node)
         part.sentences += later.sentences.map { "then: \($0)" }
+        part.followed += later.followed
+        part.exits += later.exits
+        part.hasExit = part.hasExit || later.hasExit
+        part.normalDrop = part.normalDrop ?? later.normalDrop
         part.laterDrop = part.laterDrop ?? later.result.drop.map { ($0, later.recorder, later.finalKey) }
       }
-      part.sentences = TraceEnd(options: options, recorder: part.recorder).sentences(part.steps) + part.sentences
+      var end = TraceEnd(options: options, recorder: part.recorder)
+      part.sentences = end.sentences(part.steps, key) + part.sentences
+      part.followed = end.followed + part.followed
+      part.exits = end.exits + part.exits
+      part.hasExit = part.hasExit || end.hasExit
+      for (key, decision) in end.normals {
+        var node = TraceNode(.action, "NORMAL:")
+        node.children = decision.lines(
+          source: key.ethernetSource, destination: key.ethernetDestination, port: options.portText
+        ).map { TraceNode(.remark, $0) }
+        part.nodes.append(node)
+        part.normalDrop = part.normalDrop ?? (decision.drop == nil ? nil : decision)
+      }
       return part
     }
-    var part = follow(key, [], 0)
-    for step in part.steps where step.operation == .normal {
-      part.nodes += options.normal(part.finalKey).map { TraceNode(.remark, $0) }
-    }
+    let part = follow(key, [], 0)
     return Trace(
-      bridge: options.bridge, flow: options.matchText(shownKey(key)), nodes: part.nodes,
-      finalFlow: options.matchText(shownKey(part.finalKey)),
-      megaflow: options.matchText(Match(key: key, mask: part.result.mask)), outcome: outcome(part, options))
+      bridge: options.bridge, flow: options.flowText(shownKey(key)), nodes: part.nodes,
+      finalFlow: options.flowText(shownKey(part.finalKey)),
+      megaflow: options.matchText(Match(key: key, mask: part.result.mask)),
+      program: options.programText(part.result.drop == nil ? part.steps : []), outcome: outcome(part, options),
+      followed: part.followed)
   }
 
   /// One translation of a trace.
@@ -71,14 +86,34 @@ extension PacketTranslation {
     let finalKey: FlowKey
     var sentences: [String] = []
     var laterDrop: (DropReason, TraceRecorder, FlowKey)?
+    /// NORMAL found no way.
+    var normalDrop: NormalTrace?
+    var followed: [Trace] = []
+    var exits: [TraceExit] = []
+    var hasExit = false
   }
 
   private static func outcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
     let drop: (DropReason, TraceRecorder, FlowKey)? =
       part.result.drop.map { ($0, part.recorder, part.finalKey) } ?? part.laterDrop
-    guard let (reason, recorder, key) = drop else { return TraceOutcome(actions: part.sentences) }
+    guard let (reason, recorder, key) = drop else {
+      if part.hasExit {
+        return TraceOutcome(
+          actions: part.sentences, exits: part.exits)
+      }
+      guard let decision = part.normalDrop, let reason = decision.drop else {
+        // Whatever the program does, nothing of it sends the packet anywhere.
+        let reason = DropReason.ruleDrops
+        return TraceOutcome(
+          actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description,
+          remedy: TraceEnd(options: options, recorder: part.recorder).remedy(reason, key: part.finalKey))
+      }
+      return TraceOutcome(
+        actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description,
+        remedy: decision.remedy)
+    }
     return TraceOutcome(
-      actions: part.sentences, drop: reason.name, explanation: reason.description,
+      actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description,
       remedy: TraceEnd(options: options, recorder: recorder).remedy(reason, key: key))
   }
 

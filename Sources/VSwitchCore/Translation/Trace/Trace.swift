@@ -32,10 +32,20 @@ public struct TraceNode: Codable, Equatable, Sendable {
   }
 }
 
+/// One copy of a packet that leaves the switch.
+public struct TraceExit: Codable, Equatable, Sendable {
+  public var bridge: String
+  public var port: String
+  /// TPID << 16 | TCI (its drop eligible bit 0) of its first VLAN tag; 0: none.
+  public var tag: UInt32
+}
+
 /// What a trace ends in.
 public struct TraceOutcome: Codable, Equatable, Sendable {
   /// Where the packet goes, one sentence each: in order.
   public var actions: [String]
+  /// By which ports, of this bridge and of those behind patch ports; buckets that may be chosen all count.
+  public var exits: [TraceExit] = []
   /// Why it goes nowhere: `DropReason.name`; nil if it goes anywhere.
   public var drop: String?
   /// The same in plain words.
@@ -54,20 +64,27 @@ public struct Trace: Codable, Equatable, Sendable, CustomStringConvertible {
   public var finalFlow: String
   /// What of the packet the decision depends on: every packet that has this gets the same.
   public var megaflow: String
+  /// The program that such packets get, if the caller has words for it.
+  public var program = ""
   public var outcome: TraceOutcome
+  /// Bridges that the packet crossed to.
+  public var followed: [Trace] = []
 
   public var description: String {
     var lines = ["Flow: \(flow)", "", "bridge(\"\(bridge)\")"]
     lines.append(String(repeating: "-", count: bridge.utf8.count + 10))
     Trace.append(nodes, depth: 0, to: &lines)
     lines += [
-      "", "Final flow: \(finalFlow == flow ? "unchanged" : finalFlow)", "Megaflow: \(megaflow)", "Result:",
+      "", "Final flow: \(finalFlow == flow ? "unchanged" : finalFlow)", "Megaflow: \(megaflow)",
     ]
+    if !program.isEmpty { lines.append("Datapath actions: \(program)") }
+    lines.append("Result:")
     lines += outcome.actions.map { "    \($0)" }
     if let explanation = outcome.explanation {
       lines.append("    Dropped (\(outcome.drop ?? "")): \(explanation)")
     }
     if let remedy = outcome.remedy { lines.append("    To let it through: \(remedy)") }
+    for other in followed { lines += ["", other.description] }
     return lines.joined(separator: "\n")
   }
 
@@ -92,12 +109,24 @@ public struct TraceOptions {
   public var bridge: String
   /// The text of a match, as in a flow.
   public var matchText: (Match) -> String
+  /// The text of a packet, as a match; by default the same.
+  public var flowText: (Match) -> String
   /// The text of an action or instruction.
   public var actionsText: (Instructions) -> String
   /// The match of the rule with this slot; nil if it is gone.
   public var match: (UInt32) -> Match?
-  /// What NORMAL would do with a packet: lines to be shown.
-  public var normal: (FlowKey) -> [String] = { _ in [] }
+  /// The text of a program.
+  public var programText: ([ActionStep]) -> String = { _ in "" }
+  /// The name of a port.
+  public var portText: (PortNumber) -> String = TraceText.port
+  /// Whether it is said with which VLAN tag a packet leaves.
+  public var showsTags = false
+  /// What NORMAL would do with a packet, whose entry port is in the key; nil: not known.
+  public var normal: (FlowKey) -> NormalTrace? = { _ in nil }
+  /// The ports to which FLOOD (or ALL) sends a packet of this entry port; nil: not known.
+  public var flood: (_ inPort: UInt32, _ withoutNoFlood: Bool) -> [PortNumber]? = { _, _ in nil }
+  /// What becomes of a packet that leaves this port for another bridge; nil: it leaves the switch.
+  public var follow: (PortNumber, FlowKey) -> Trace? = { _, _ in nil }
   /// The packet's fields after its labels or tags are as in the key, if its bytes are known.
   public var parseAgain: (FlowKey) -> FlowKey? = { _ in nil }
   /// The connection's state (`ct_state`) that connection tracking finds: that of a new one unless told otherwise.
@@ -112,6 +141,7 @@ public struct TraceOptions {
   ) {
     self.bridge = bridge
     self.matchText = matchText
+    flowText = matchText
     self.actionsText = actionsText
     self.match = match
   }

@@ -3,18 +3,37 @@
 struct TraceEnd {
   let options: TraceOptions
   let recorder: TraceRecorder
+  /// What was found out of NORMAL, in the order of its steps, and of bridges behind patch ports.
+  private(set) var normals: [(key: FlowKey, trace: NormalTrace)] = []
+  private(set) var followed: [Trace] = []
+  private(set) var exits: [TraceExit] = []
+  /// Whether the packet goes anywhere.
+  private(set) var hasExit = false
+
+  init(options: TraceOptions, recorder: TraceRecorder) {
+    self.options = options
+    self.recorder = recorder
+  }
 
   // MARK: Where the packet goes
 
-  /// One sentence for each step that can be seen from the outside.
-  func sentences(_ steps: [ActionStep]) -> [String] {
+  /// The packet on its way through the program.
+  private struct Packet {
+    var key: FlowKey
+    /// What was done to it, in words.
     var changes: [String] = []
+  }
+
+  /// One sentence for each step that can be seen from the outside.
+  /// - Parameter key: of the packet as it came in.
+  mutating func sentences(_ steps: [ActionStep], _ key: FlowKey) -> [String] {
+    var packet = Packet(key: key)
     var result: [String] = []
-    sentences(steps[...], &changes, &result)
+    sentences(steps[...], &packet, &result)
     return result
   }
 
-  private func sentences(_ steps: ArraySlice<ActionStep>, _ changes: inout [String], _ result: inout [String]) {
+  private mutating func sentences(_ steps: ArraySlice<ActionStep>, _ packet: inout Packet, _ result: inout [String]) {
     var index = steps.startIndex
     while index < steps.endIndex {
       let step = steps[index]
@@ -22,30 +41,108 @@ struct TraceEnd {
       let block = steps[(index + 1)..<end]
       index = end
       if step.isEdit {
-        changes.append(change(step))
+        packet.changes.append(change(step))
+        TraceEnd.edit(&packet.key, step)
         continue
       }
       switch step.operation {
       case .clone:
-        var inner = changes
+        var inner = packet
         sentences(block, &inner, &result)
-      case .selectGroup: select(step, block, changes, &result)
-      case .checkLength: branch(step, block, changes, &result)
-      default:
-        if let text = sentence(step) {
-          result.append(text + (changes.isEmpty ? "" : " (\(changes.joined(separator: ", ")))"))
+      case .selectGroup: select(step, block, packet, &result)
+      case .checkLength: branch(step, block, packet, &result)
+      case .normal: normal(step, packet, &result)
+      case .output: output(PortNumber(step.number), "", step, packet, &result)
+      case .flood, .all:
+        if let ports = options.flood(step.number, step.operation == .flood) {
+          for port in ports {
+            output(port, ", by \(step.operation == .flood ? "FLOOD" : "ALL")", step, packet, &result)
+          }
+          if ports.isEmpty { result.append("there is no other port to flood it to") }
+        } else {
+          fallback(step, packet, &result)
         }
+      default: fallback(step, packet, &result)
       }
     }
   }
 
-  private func select(
-    _ step: ActionStep, _ block: ArraySlice<ActionStep>, _ changes: [String], _ result: inout [String]
+  private mutating func fallback(_ step: ActionStep, _ packet: Packet, _ result: inout [String]) {
+    guard let text = sentence(step) else { return }
+    switch step.operation {
+    case .normal, .flood, .all, .controller, .conntrack: hasExit = true
+    default: break
+    }
+    result.append(text + TraceEnd.list(packet.changes))
+  }
+
+  private static func list(_ changes: [String]) -> String {
+    changes.isEmpty ? "" : " (\(changes.joined(separator: ", ")))"
+  }
+
+  private static func cut(_ step: ActionStep) -> String { step.low == 0 ? "" : ", cut to \(step.low) bytes" }
+
+  /// The packet leaves a port, as it is, or crosses to another bridge.
+  private mutating func output(
+    _ port: PortNumber, _ why: String, _ step: ActionStep, _ packet: Packet, _ result: inout [String]
+  ) {
+    hasExit = true
+    let remark = why + TraceEnd.cut(step) + TraceEnd.list(packet.changes)
+    let key = packet.key
+    if let other = options.follow(port, key) {
+      followed.append(other)
+      exits += other.outcome.exits
+      result.append("crosses from port \(options.portText(port)) to bridge \(other.bridge)\(remark)")
+      result += other.outcome.actions.map { "in \(other.bridge): \($0)" }
+      if let why = other.outcome.explanation { result.append("in \(other.bridge): dropped: \(why)") }
+      return
+    }
+    let tag = key.vlanTCI & 0x1000 == 0 ? 0 : UInt32(key.vlanType) << 16 | UInt32(key.vlanTCI & ~0x1000)
+    exits.append(TraceExit(bridge: options.bridge, port: options.portText(port), tag: tag))
+    let tagText = options.showsTags ? " \(NormalTrace.tagText(tag))" : ""
+    result.append("leaves port \(options.portText(port))\(tagText)\(remark)")
+  }
+
+  private mutating func normal(_ step: ActionStep, _ packet: Packet, _ result: inout [String]) {
+    var key = packet.key
+    key.inPort = step.number
+    guard let decision = options.normal(key) else { return fallback(step, packet, &result) }
+    normals.append((packet.key, decision))
+    for exit in decision.exits {
+      var leaving = packet
+      leaving.key = decision.departing(packet.key, by: exit)
+      output(exit.port, ", by NORMAL", step, leaving, &result)
+    }
+    if let drop = decision.drop { result.append("NORMAL does not forward it: \(drop.description)") }
+  }
+
+  /// The fields that a trace goes on with after a change.
+  private static func edit(_ key: inout FlowKey, _ step: ActionStep) {
+    switch step.operation {
+    case .setField:
+      guard let field = Field(rawValue: step.field) else { return }
+      key[field] = key[field] & ~step.mask | step.value & step.mask
+    case .pushVLAN:
+      key.innerVLANTCI = key.vlanTCI
+      key.innerVLANType = key.vlanType
+      key.vlanTCI = UInt16(truncatingIfNeeded: step.number) | 0x1000
+      key.vlanType = step.half
+    case .popVLAN:
+      key.vlanTCI = key.innerVLANTCI
+      key.vlanType = key.innerVLANType
+      key.innerVLANTCI = 0
+      key.innerVLANType = 0
+    default: break
+    }
+  }
+
+  private mutating func select(
+    _ step: ActionStep, _ block: ArraySlice<ActionStep>, _ packet: Packet, _ result: inout [String]
   ) {
     var index = block.startIndex
     while index < block.endIndex {
       let end = min(index + 1 + Int(block[index].blockCount), block.endIndex)
-      var inner = changes
+      var inner = packet
       var lines: [String] = []
       sentences(block[(index + 1)..<end], &inner, &lines)
       let all = lines.isEmpty ? "nothing" : lines.joined(separator: "; ")
@@ -54,13 +151,13 @@ struct TraceEnd {
     }
   }
 
-  private func branch(
-    _ step: ActionStep, _ block: ArraySlice<ActionStep>, _ changes: [String], _ result: inout [String]
+  private mutating func branch(
+    _ step: ActionStep, _ block: ArraySlice<ActionStep>, _ packet: Packet, _ result: inout [String]
   ) {
     let middle = min(block.startIndex + Int(step.low), block.endIndex)
     for (isLarger, part) in [(true, block[..<middle]), (false, block[middle...])] {
       if let byteCount = options.byteCount, (byteCount > Int(step.number)) != isLarger { continue }
-      var inner = changes
+      var inner = packet
       var lines: [String] = []
       sentences(part, &inner, &lines)
       result += lines.map { "\(isLarger ? "over" : "up to") \(step.number) bytes: \($0)" }
@@ -68,10 +165,9 @@ struct TraceEnd {
   }
 
   private func sentence(_ step: ActionStep) -> String? {
-    let number = TraceText.port(PortNumber(step.number))
-    let cut = step.low == 0 ? "" : ", cut to \(step.low) bytes"
+    let number = options.portText(PortNumber(step.number))
+    let cut = TraceEnd.cut(step)
     return switch step.operation {
-    case .output: "leaves port \(number)\(cut)"
     case .normal: "goes to NORMAL: MAC learning and lookup\(cut)"
     case .flood: "leaves every port but \(number) and those with flooding off\(cut)"
     case .all: "leaves every port but \(number)\(cut)"
@@ -81,7 +177,7 @@ struct TraceEnd {
     case .conntrack: "goes to connection tracking in zone \(step.number)"
     case .conntrackClear: "forgets its connection"
     case .learn: "makes a rule in table \(step.field)"
-    case .finTimeout, .recirculate, .drop, .countRule, .countBucket, .data, .setPipeline, .bucket, .learnMatch,
+    case .output, .finTimeout, .recirculate, .drop, .countRule, .countBucket, .data, .setPipeline, .bucket, .learnMatch,
       .learnLoad, .learnOutput, .conntrackTranslation, .conntrackSet, .clone, .selectGroup, .checkLength, .setField,
       .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decrementTTL, .decrementMPLSTTL, .copyTTLOutwards, .copyTTLInwards,
       .setQueue, .popQueue:
@@ -136,7 +232,7 @@ struct TraceEnd {
     }
   }
 
-  private func port(_ number: UInt32) -> String { TraceText.port(PortNumber(number)) }
+  private func port(_ number: UInt32) -> String { options.portText(PortNumber(number)) }
 
   /// The packet's addresses, for a rule that lets it through.
   private func flow(_ key: FlowKey) -> String {

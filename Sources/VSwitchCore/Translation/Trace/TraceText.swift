@@ -73,7 +73,7 @@ public enum TraceText {
   }
 
   /// A port's number, or the name of a reserved one.
-  static func port(_ number: PortNumber) -> String {
+  public static func port(_ number: PortNumber) -> String {
     switch number {
     case .inPort: "IN_PORT"
     case .table: "TABLE"

@@ -5,6 +5,7 @@
 #   make perf       instructions per packet, allocations per packet, a short round against other switches (root)
 #   make fuzz       each fuzz target for FUZZ_SECONDS (600), found inputs in .build-fuzz/found
 #   make install    to PREFIX (default /usr/local), under DESTDIR if given; with COMPAT=1 also as ovs-vsctl
+#   make sbom       the bill of materials of the release build, vswitch.spdx.json
 #   make lint       what CI checks of the sources' form
 
 PREFIX ?= /usr/local
@@ -21,7 +22,7 @@ RELEASE = -c release -j $(JOBS) --static-swift-stdlib -Xswiftc -use-ld=lld
 BIN = $(shell $(SWIFT) build $(RELEASE) --show-bin-path)
 UNIT_DIR ?= /lib/systemd/system
 
-.PHONY: all build configuration-page packages test sanitize system-test-release demo perf peers fuzz lint install uninstall clean
+.PHONY: all build configuration-page packages test sanitize system-test-release demo perf peers fuzz sbom lint install uninstall clean
 
 all: build
 
@@ -75,6 +76,9 @@ fuzz:
 	  SWIFT_BACKTRACE=enable=no $$($(FUZZ) --show-bin-path)/fuzz-$$name -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	    -artifact_prefix=.build-fuzz/found/$$name- .build-fuzz/corpus-$$name Tests/Fuzz/Corpus/$$name; \
 	done
+
+sbom: build
+	./scripts/sbom.py $(BIN) > vswitch.spdx.json
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Perf

@@ -68,4 +68,31 @@ struct InstallTests {
       #expect(try Self.files(root) == ["usr/bin/ovs-vsctl"])
     }
   }
+
+  @Test func billOfMaterialsIsThatOfTheBuild() throws {
+    let source = TestEnvironment.sourceDirectory
+    let text = try require([
+      "python3", "\(source)/scripts/sbom.py", TestEnvironment.programDirectory,
+    ])
+    struct Bill: Decodable {
+      struct Package: Decodable { var name, versionInfo, downloadLocation: String }
+      var packages: [Package]
+    }
+    let bill = try JSONDecoder().decode(Bill.self, from: Data(text.utf8))
+    let versions = Dictionary(bill.packages.map { ($0.name, $0.versionInfo) }) { first, _ in first }
+    // As Package.swift asks for them.
+    let manifest = try String(contentsOfFile: "\(source)/Package.swift", encoding: .utf8)
+    let asked = manifest.matches(of: /\.package\(url: "[^"]+\/([^"\/]+)", exact: "([^"]+)"\)/)
+      .filter { $0.1 != "benchmark" }
+    #expect(asked.count >= 7)
+    for package in asked { #expect(versions[package.1.lowercased()] == String(package.2)) }
+    #expect(
+      bill.packages.filter { $0.downloadLocation.hasPrefix("git+") }.allSatisfy { $0.downloadLocation.contains("@") })
+    // As the system has the libraries that the daemon loads.
+    for library in ["liburing2", "libnl-route-3-200", "libpcap0.8", "libsqlite3-0"] {
+      #expect(try versions[library] == require(["dpkg-query", "-W", "-f", "${Version}", library]))
+    }
+    let nowhere = try runCommand(["python3", "\(source)/scripts/sbom.py", "/nonexistent"])
+    #expect(nowhere.status == 1 && nowhere.errorOutput == "/nonexistent has no vswitchd: build first\n")
+  }
 }

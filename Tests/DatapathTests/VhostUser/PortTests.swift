@@ -372,6 +372,20 @@ import VirtioDriver
     }
   }
 
+  @Test func theNextFrontEndIsServedAsSoonAsTheLastHasGone() throws {
+    try Self.withSwitch(["a"]) { _, directory in
+      for _ in 0..<500 {
+        let frontEnd = try FrontEnd(connect: directory + "/a")
+        #expect(frontEnd.number(.getFeatures) != nil)
+      }
+      // While it is there, another is turned away.
+      let first = try FrontEnd(connect: directory + "/a")
+      #expect(first.number(.getFeatures) != nil)
+      #expect(try FrontEnd(connect: directory + "/a").isClosed())
+      #expect(first.number(.getFeatures) != nil)
+    }
+  }
+
   @Test func staleSocketsAreTakenOverAndLiveOnesAreNot() throws {
     try Self.withSwitch(["a"]) { datapath, directory in
       var options = DatapathOptions()

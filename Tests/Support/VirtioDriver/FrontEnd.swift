@@ -68,7 +68,11 @@ package struct FrontEndError: Error, CustomStringConvertible {
   /// Uses a socket that is connected.
   package init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-  deinit { close(descriptor) }
+  deinit {
+    // A program that another test is just starting may have a copy for a moment: the connection ends all the same.
+    shutdown(descriptor, Int32(SHUT_RDWR))
+    close(descriptor)
+  }
 
   private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
     var address = [UInt8](repeating: 0, count: 110)

@@ -93,6 +93,8 @@ final class VhostUserEndpoint: @unchecked Sendable {
     source.setEventHandler { [weak self] in
       let accepted = coflow_unix_accept(descriptor)
       guard accepted >= 0 else { return }
+      // That the last one has ended may be waiting to be read: who starts again at once must not be turned away.
+      if let self, self.connection != nil { self.readMessages() }
       guard let self, self.connection == nil else {
         // One guest has the port; another may try again when it is gone.
         _ = Glibc.close(accepted)

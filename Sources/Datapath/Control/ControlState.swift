@@ -117,8 +117,8 @@ struct ControlState {
         entries[slot].isProtected = port.config.isProtected
         entries[slot].forwardsReservedMulticast = port.config.forwardReservedMulticast
         let settings = bridge.flows?.portSettings[port.number] ?? []
-        entries[slot].isLeftOutOfFloods = settings.contains(.noFlood)
         entries[slot].isClosed = settings.contains(.noForward) || settings.contains(.isDown)
+        entries[slot].isLeftOutOfFloods = settings.contains(.noFlood) || entries[slot].isClosed
         entries[slot].vlan.deallocate()
         entries[slot].vlan = VLANPolicy(port.config.vlan)
         members.append(port.slot)

@@ -194,8 +194,7 @@ extension Burst {
     for member in 0..<(unsafe bridge.pointee.memberCount) {
       let exit = unsafe members[member]
       let exitPort = unsafe forwarding.ports + Int(exit)
-      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival),
-        unsafe !exitPort.pointee.isLeftOutOfFloods, unsafe !exitPort.pointee.isClosed
+      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival), unsafe !exitPort.pointee.isLeftOutOfFloods
       else { continue }
       if onlyReserved, unsafe !exitPort.pointee.forwardsReservedMulticast { continue }
       if unsafe isProtected && exitPort.pointee.isProtected {

@@ -15,7 +15,8 @@ struct ForwardingPort {
   var patchPeer: UInt16 = Forwarding.noPeer
   var isProtected = false
   var forwardsReservedMulticast = false
-  /// What a controller has set (OFPPC_NO_FLOOD; OFPPC_NO_FWD, OFPPC_PORT_DOWN), for the NORMAL action.
+  /// What a controller has set, for the NORMAL action: closed is OFPPC_NO_FWD or OFPPC_PORT_DOWN, left out of floods is what is
+  /// closed or has OFPPC_NO_FLOOD.
   var isLeftOutOfFloods = false
   var isClosed = false
   /// Its bridge has flow tables; set by `ForwardingTables`. (A look at the bridge's own field would copy all of it.)

@@ -104,34 +104,16 @@ final class ControllerRemote: Sendable {
   // MARK: the task
 
   private func run() async {
-    let target: RemoteTarget
-    do throws(TransportError) {
-      target = try RemoteTarget(plan.target, sockets: places.sockets, defaultPort: Endpoint.openFlowPort)
-      if plan.wantsBootstrap && target.endpoint.isTLS {
-        throw TransportError(
-          "bootstrap_ca_cert would trust whoever comes first: put the CA certificate in its file and clear it")
-      }
-    } catch {
-      // Another target is another remote.
-      fail(error)
-      return
-    }
-    var backoff: Int64 = 1000
-    while !Task.isCancelled {
-      let began = clock.now
-      do {
+    await RemoteRun(
+      target: plan.target, backoffLimitMilliseconds: plan.backoffLimitMilliseconds, wantsBootstrap: plan.wantsBootstrap,
+      sockets: places.sockets, defaultPort: Endpoint.openFlowPort
+    ).run(
+      serve: { target in
         switch target {
         case .listen(let endpoint): try await listen(on: endpoint)
         case .connect(let endpoint): try await connect(to: endpoint)
         }
-      } catch {
-        fail(error)
-      }
-      if clock.now - began > .milliseconds(plan.backoffLimitMilliseconds) { backoff = 1000 }
-      let pause = min(backoff, plan.backoffLimitMilliseconds)
-      try? await clock.sleep(for: .milliseconds(pause), tolerance: .milliseconds(pause / 10))
-      backoff = min(backoff * 2, plan.backoffLimitMilliseconds)
-    }
+      }, fail: fail)
   }
 
   private func listen(on endpoint: Endpoint) async throws {

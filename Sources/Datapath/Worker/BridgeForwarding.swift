@@ -59,7 +59,7 @@ extension Burst {
   /// Counts what a port has received since the last call for the one rule of a bridge that forwards all as NORMAL: the
   /// port's own counters know, so that the packets themselves cost nothing. Called once a round for each port that gave
   /// some, before the tables that they were forwarded by may go.
-  @inline(never)
+  @inline(__always)
   func countNormal(_ slot: UInt16, _ forwarding: Forwarding) {
     guard Int(slot) < forwarding.portLimit else { return }
     let port = unsafe counters + Int(slot)
@@ -90,13 +90,18 @@ extension Burst {
     }
   }
 
+  /// The port by which a packet came, nil if there is none; `controllerPort` for a controller's.
+  @inline(__always)
+  private func entry(_ slot: UInt16, _ forwarding: Forwarding) -> UnsafeMutablePointer<ForwardingPort>? {
+    if Int(slot) < forwarding.portLimit { return unsafe forwarding.ports + Int(slot) }
+    return slot == Burst.controllerSlot ? unsafe controllerPort : nil
+  }
+
   /// Forwards a packet by its addresses and VLAN: the NORMAL action.
   @inline(never)
   func forwardNormal(_ index: PacketIndex, _ forwarding: Forwarding) {
     let slot = pool[index].inPort
-    let isFromController = slot == Burst.controllerSlot
-    let port = unsafe isFromController ? controllerPort : forwarding.ports + Int(slot)
-    guard isFromController || Int(slot) < forwarding.portLimit, unsafe port.pointee.bridge != Forwarding.noBridge,
+    guard let port = unsafe entry(slot, forwarding), unsafe port.pointee.bridge != Forwarding.noBridge,
       let key = unsafe EthernetHeader(pool.frame(index), byteCount: Int(pool[index].byteCount))
     else {
       drop(index, .truncated)
@@ -121,7 +126,7 @@ extension Burst {
     }
     let now = unsafe state.pointee.now
     let learns = unsafe !bridge.pointee.hasFloodVLANs || !bridge.pointee.floodVLANs.contains(arrival.vlan)
-    if learns, !isFromController, key.ethernetSource & 0x0100_0000_0000 == 0 {
+    if learns, slot != Burst.controllerSlot, key.ethernetSource & 0x0100_0000_0000 == 0 {
       let before = unsafe bridge.pointee.macTable.changeCount
       unsafe bridge.pointee.macTable.learn(vlan: arrival.vlan, address: key.ethernetSource, port: slot, now: now)
       let changes = unsafe bridge.pointee.macTable.changeCount &- before
@@ -190,15 +195,16 @@ extension Burst {
     var lastCopy = Packet.none
     var wasProtected = false
     let members = unsafe forwarding.members + bridge.pointee.firstMember
-    let isProtected = unsafe port.pointee.isProtected
+    var barriers: FloodBarriers = .leftOut
+    if onlyReserved { barriers.insert(.reservedMulticast) }
+    if unsafe port.pointee.isProtected { barriers.insert(.protected) }
     for member in 0..<(unsafe bridge.pointee.memberCount) {
       let exit = unsafe members[member]
       let exitPort = unsafe forwarding.ports + Int(exit)
-      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival), unsafe !exitPort.pointee.isLeftOutOfFloods
-      else { continue }
-      if onlyReserved, unsafe !exitPort.pointee.forwardsReservedMulticast { continue }
-      if unsafe isProtected && exitPort.pointee.isProtected {
-        wasProtected = true
+      guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival) else { continue }
+      let met = unsafe exitPort.pointee.floodBarriers.intersection(barriers)
+      guard met.isEmpty else {
+        if met == .protected { wasProtected = true }
         continue
       }
       let exitTag = unsafe exitPort.pointee.vlan.departureTag(arrival)

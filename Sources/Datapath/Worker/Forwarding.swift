@@ -19,9 +19,22 @@ struct ForwardingPort {
   /// closed or has OFPPC_NO_FLOOD.
   var isLeftOutOfFloods = false
   var isClosed = false
+  /// What of the above a flood asks, in one byte; set by `ForwardingTables`.
+  var floodBarriers: FloodBarriers = []
   /// Its bridge has flow tables; set by `ForwardingTables`. (A look at the bridge's own field would copy all of it.)
   var hasFlows = false
   var vlan: VLANPolicy
+}
+
+/// Why a flood may leave a port out.
+struct FloodBarriers: OptionSet {
+  let rawValue: UInt8
+  /// Floods never go there.
+  static var leftOut: Self { Self(rawValue: 1) }
+  /// Frames to a reserved multicast address don't.
+  static var reservedMulticast: Self { Self(rawValue: 2) }
+  /// What came in at a protected port doesn't.
+  static var protected: Self { Self(rawValue: 4) }
 }
 
 /// One bridge as the worker sees it.
@@ -83,6 +96,9 @@ struct NormalRule {
       var port = port
       let index = Int(port.bridge)
       port.hasFlows = index < bridges.count && bridges[index].bridge.flows != nil
+      if port.isLeftOutOfFloods { port.floodBarriers.insert(.leftOut) }
+      if !port.forwardsReservedMulticast { port.floodBarriers.insert(.reservedMulticast) }
+      if port.isProtected { port.floodBarriers.insert(.protected) }
       unsafe (portMemory + slot).initialize(to: port)
     }
     let bridgeMemory = UnsafeMutablePointer<ForwardingBridge>.allocate(capacity: max(bridges.count, 1))

@@ -247,7 +247,6 @@ def pps(kind, seconds):
     source = None
     try:
         switch.start()
-        # Counted and dropped where frames come in, so that the receiver costs next to nothing.
         # Counted and dropped at the first hook of the receiving interface, so that the receiver costs little.
         run("ip", "netns", "exec", NAMES["b"], "nft",
             "add table netdev count; add chain netdev count in { type filter hook ingress device \"ifb\" priority 0; };"

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -75,7 +76,73 @@ int coflow_tap_namespace(int fd) {
   return result < 0 ? -errno : result;
 }
 
-int coflow_packet_open(int interface_index) {
+static void open_ring(int fd, struct coflow_packet_ring *ring) {
+  int version = TPACKET_V2, copy_long_frames = 1;
+  unsigned block_bytes = 1 << 16;
+  struct tpacket_req request = {
+      .tp_frame_size = COFLOW_RING_FRAME_BYTES,
+      .tp_frame_nr = COFLOW_RING_FRAMES,
+      .tp_block_size = block_bytes,
+      .tp_block_nr = COFLOW_RING_FRAMES * COFLOW_RING_FRAME_BYTES / block_bytes};
+  memset(ring, 0, sizeof *ring);
+  if (setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) < 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &copy_long_frames, sizeof copy_long_frames) < 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0)
+    return;
+  uint64_t byte_count = (uint64_t)COFLOW_RING_FRAMES * COFLOW_RING_FRAME_BYTES;
+  void *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) {
+    memset(&request, 0, sizeof request);  // else the frames would go where nobody reads
+    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request);
+    return;
+  }
+  ring->memory = memory;
+  ring->byte_count = byte_count;
+}
+
+void coflow_packet_ring_close(struct coflow_packet_ring *ring) {
+  if (ring->memory) munmap(ring->memory, ring->byte_count);
+  memset(ring, 0, sizeof *ring);
+}
+
+static uint64_t vlan_tag_of(uint32_t status, uint32_t tpid, uint32_t tci) {
+  if (!(status & TP_STATUS_VLAN_VALID)) return 0;
+  if (!(status & TP_STATUS_VLAN_TPID_VALID)) tpid = 0x8100;
+  return UINT64_C(1) << 63 | (uint64_t)tpid << 16 | tci;
+}
+
+static struct tpacket2_hdr *ring_frame(const struct coflow_packet_ring *ring, uint32_t index) {
+  return (struct tpacket2_hdr *)(ring->memory + (uint64_t)(index % COFLOW_RING_FRAMES) * COFLOW_RING_FRAME_BYTES);
+}
+
+enum coflow_frame coflow_packet_ring_look(
+    const struct coflow_packet_ring *ring, uint32_t index, const uint8_t **bytes, uint32_t *byte_count, uint64_t *tag) {
+  const struct tpacket2_hdr *frame = ring_frame(ring, index);
+  uint32_t status = __atomic_load_n(&frame->tp_status, __ATOMIC_ACQUIRE);
+  if (!(status & TP_STATUS_USER)) return COFLOW_FRAME_NONE;
+  if (status & TP_STATUS_COPY) return COFLOW_FRAME_QUEUED;
+  uint32_t start = frame->tp_mac, count = frame->tp_snaplen;
+  if (count != frame->tp_len || start < sizeof *frame + COFLOW_VNET_HEADER_BYTES ||
+      (uint64_t)start + count > COFLOW_RING_FRAME_BYTES)
+    return COFLOW_FRAME_LOST;
+  *bytes = (const uint8_t *)frame + start - COFLOW_VNET_HEADER_BYTES;
+  *byte_count = count + COFLOW_VNET_HEADER_BYTES;
+  *tag = vlan_tag_of(status, frame->tp_vlan_tpid, frame->tp_vlan_tci);
+  return COFLOW_FRAME_WHOLE;
+}
+
+void coflow_packet_ring_release(const struct coflow_packet_ring *ring, uint32_t index) {
+  __atomic_store_n(&ring_frame(ring, index)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+}
+
+int coflow_packet_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -errno;
+  return -error;
+}
+
+int coflow_packet_open(int interface_index, struct coflow_packet_ring *ring) {
   // Protocol 0: nothing arrives before bind(), when every option stands.
   int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
@@ -96,8 +163,10 @@ int coflow_packet_open(int interface_index) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+  open_ring(fd, ring);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
     int error = errno;
+    coflow_packet_ring_close(ring);
     close(fd);
     return -error;
   }
@@ -133,9 +202,7 @@ static uint64_t vlan_tag(struct msghdr *message) {
       continue;
     struct tpacket_auxdata aux;
     memcpy(&aux, CMSG_DATA(c), sizeof aux);
-    if (!(aux.tp_status & TP_STATUS_VLAN_VALID)) return 0;
-    uint32_t tpid = aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : 0x8100;
-    return UINT64_C(1) << 63 | (uint64_t)tpid << 16 | aux.tp_vlan_tci;
+    return vlan_tag_of(aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci);
   }
   return 0;
 }

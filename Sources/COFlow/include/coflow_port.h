@@ -23,8 +23,33 @@ int coflow_tap_name(int fd, char *name);
 /// A descriptor of the namespace where the tap's device is now (it may have been moved); Linux 5.11.
 int coflow_tap_namespace(int fd);
 
+/// Frames that the kernel writes into memory shared with it (packet(7), PACKET_RX_RING, TPACKET_V2): each has room for
+/// one Ethernet frame of usual size with the virtio header in front; what is longer waits in the socket's queue.
+#define COFLOW_RING_FRAMES 512
+#define COFLOW_RING_FRAME_BYTES 2048
+struct coflow_packet_ring {
+  uint8_t *memory;  // NULL: there is none, everything comes by the queue
+  uint64_t byte_count;
+};
+
 /// A bound packet socket on an interface, with virtio header, auxdata, no echo of its own frames.
-int coflow_packet_open(int interface_index);
+/// `ring` is filled in if the kernel grants one; else its memory is NULL.
+int coflow_packet_open(int interface_index, struct coflow_packet_ring *ring);
+void coflow_packet_ring_close(struct coflow_packet_ring *ring);
+
+enum coflow_frame {
+  COFLOW_FRAME_NONE,    // nothing has come yet
+  COFLOW_FRAME_WHOLE,   // bytes, header first
+  COFLOW_FRAME_QUEUED,  // too long for the ring: the next one of the socket's queue
+  COFLOW_FRAME_LOST,    // too long, and the queue was full
+};
+/// What frame `index` (< COFLOW_RING_FRAMES) holds, until it is released; `tag` as by coflow_packet_receive.
+enum coflow_frame coflow_packet_ring_look(
+    const struct coflow_packet_ring *ring, uint32_t index, const uint8_t **bytes, uint32_t *byte_count, uint64_t *tag);
+/// Gives frame `index` back to the kernel.
+void coflow_packet_ring_release(const struct coflow_packet_ring *ring, uint32_t index);
+/// The error that a packet socket has met since it was last asked (-ENETDOWN: its link is down or gone), or 0.
+int coflow_packet_error(int fd);
 
 /// Room for one call of recvmmsg/sendmmsg.
 struct coflow_burst {

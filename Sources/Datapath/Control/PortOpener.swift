@@ -126,14 +126,16 @@ struct PortOpener {
     // the wrong end of it. One that a guest has (libvirt's) has its other end there: as another queue of it the switch
     // would take the guest's packets away.
     if link.kind == "tun", !link.isCarrierOn { return try openTap(interface, slot: slot) }
-    let descriptor = coflow_packet_open(Int32(truncatingIfNeeded: link.index))
+    var ring = unsafe coflow_packet_ring()
+    let descriptor = unsafe coflow_packet_open(Int32(truncatingIfNeeded: link.index), &ring)
     guard descriptor >= 0 else {
       throw ConfigError(
         cause: "could not open network device \(interface.name) (\(systemText(-descriptor)))",
         remedy: -descriptor == EPERM ? "run the switch with CAP_NET_RAW" : "check that it is an Ethernet link")
     }
-    let io = SystemPort(
-      slot: slot, descriptor: descriptor, capabilities: [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6])
+    let io = unsafe SystemPort(
+      slot: slot, descriptor: descriptor, ring: PacketRing(ring),
+      capabilities: [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6])
     return OpenedPort(io: io, interfaceIndex: link.index)
   }
 

@@ -1,5 +1,5 @@
-// An existing link (a veth end, a NIC) by a packet socket: bursts by recvmmsg and sendmmsg, with virtio header, and
-// the VLAN tag that the kernel took off put back from the control message. Standard: packet(7).
+// An existing link (a veth end, a NIC) by a packet socket: bursts from the ring that the kernel writes to (long frames by
+// recvmmsg) and by sendmmsg, with virtio header, and the VLAN tag that the kernel took off put back. Standard: packet(7).
 
 import COFlow
 import Glibc
@@ -7,6 +7,7 @@ import VSwitchCore
 
 /// The rx and tx queue of a packet socket.
 @safe final class SystemPort: PortIO {
+  @safe @exclusivity(unchecked) private var ring: PacketRing
   private let calls: UnsafeMutablePointer<coflow_burst>
   private let lengths: UnsafeMutablePointer<UInt32>
   private let tags: UnsafeMutablePointer<UInt64>
@@ -23,7 +24,8 @@ import VSwitchCore
   /// A link that takes nothing for so many sends loses a packet of the queue each time.
   private static let refusalsUntilDrop = 4096
 
-  override init(slot: UInt16, descriptor: Int32, capabilities: OffloadCapabilities) {
+  init(slot: UInt16, descriptor: Int32, ring: PacketRing, capabilities: OffloadCapabilities) {
+    self.ring = ring
     let limit = Int(COFLOW_BURST)
     unsafe calls = .allocate(capacity: 1)
     unsafe calls.initialize(to: coflow_burst())
@@ -43,9 +45,45 @@ import VSwitchCore
   }
 
   override func receive(_ worker: Worker) {
+    let target = min(max(readTarget, 8), Int(COFLOW_BURST))
+    if ring.isOpen { receiveFromRing(worker, target) } else { _ = receiveFromQueue(worker, target) }
+  }
+
+  private func receiveFromRing(_ worker: Worker, _ target: Int) {
+    let pool = worker.burst.pool
+    var position = 0
+    while position < target, let index = pool.allocate() {
+      let taken = unsafe ring.take(into: pool.roomWithHeader(index))
+      if case .frame(let byteCount, let tag) = taken {
+        received(worker, index, byteCount: byteCount, tag: tag)
+        position &+= 1
+        continue
+      }
+      pool.recycle(index)
+      switch taken {
+      case .queued:
+        let count = receiveFromQueue(worker, ring.queuedCount(limit: target &- position))
+        guard count > 0 else { return }
+        for _ in 0..<count { ring.release() }
+        position &+= count
+      case .lost:
+        unsafe worker.burst.counters[Int(slot)].receiveErrors &+= 1
+        position &+= 1
+      case .nothing, .frame:
+        // The ring does not tell of a link that has gone; asked for once each time when packets cease to come.
+        if position == 0, emptyRounds == 0 {
+          let result = coflow_packet_error(descriptor)
+          if result < 0 { worker.readFailed(slot: slot, result: Int(result)) }
+        }
+        return
+      }
+    }
+  }
+
+  /// - Returns: how many frames were taken from the socket's queue.
+  private func receiveFromQueue(_ worker: Worker, _ target: Int) -> Int {
     let pool = worker.burst.pool
     var wanted = 0
-    let target = min(max(readTarget, 8), Int(COFLOW_BURST))
     while wanted < target, let index = pool.allocate() {
       let room = unsafe pool.roomWithHeader(index)
       unsafe indices[wanted] = index
@@ -53,8 +91,8 @@ import VSwitchCore
       wanted &+= 1
     }
     let result = unsafe coflow_packet_receive(descriptor, calls, UInt32(wanted), lengths, tags)
-    let received = max(Int(result), 0)
-    for position in 0..<received {
+    let count = max(Int(result), 0)
+    for position in 0..<count {
       let index = unsafe indices[position]
       let length = unsafe lengths[position]
       if length == UInt32.max {
@@ -63,20 +101,28 @@ import VSwitchCore
         continue
       }
       let tag = unsafe tags[position]
-      if tag != 0, length >= 10 + 12 {
-        restoreTag(pool, index, tag: UInt32(truncatingIfNeeded: tag))
-        unsafe lengths[position] = length &+ 4
-      }
-      unsafe worker.readDone(index, slot: slot, result: Int(lengths[position]))
-      if tag != 0 { pool[index].offload.moveHeaders(by: 4) }
+      received(worker, index, byteCount: Int(length), tag: tag == 0 ? nil : UInt32(truncatingIfNeeded: tag))
     }
     // Newest first, so that the same buffers are used again.
     var position = wanted
-    while position > received {
+    while position > count {
       position &-= 1
       pool.recycle(unsafe indices[position])
     }
     if result < 0, result != -EAGAIN { worker.readFailed(slot: slot, result: Int(result)) }
+    return count
+  }
+
+  /// Takes a frame that was read, header first; `tag` is the one that the kernel keeps beside it.
+  @inline(__always)
+  private func received(_ worker: Worker, _ index: PacketIndex, byteCount: Int, tag: UInt32?) {
+    guard let tag, byteCount >= OffloadMetadata.wireByteCount + 12 else {
+      worker.readDone(index, slot: slot, result: byteCount)
+      return
+    }
+    restoreTag(worker.burst.pool, index, tag: tag)
+    worker.readDone(index, slot: slot, result: byteCount &+ 4)
+    worker.burst.pool[index].offload.moveHeaders(by: 4)
   }
 
   /// Puts the tag back that the kernel keeps beside the frame: header and addresses move towards the headroom.
@@ -139,5 +185,8 @@ import VSwitchCore
     }
   }
 
-  override func close() { _ = Glibc.close(descriptor) }
+  override func close() {
+    ring.close()
+    _ = Glibc.close(descriptor)
+  }
 }

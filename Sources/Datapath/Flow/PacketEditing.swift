@@ -13,10 +13,12 @@ extension Burst {
       guard let field = Field(rawValue: step.field) else { return true }
       editor(index, layout).set(field, step.value, mask: step.mask)
     case .pushVLAN:
+      guard layout.tagCount < UInt8.max else { return false }
       let tag = UInt32(step.half) &<< 16 | step.number & 0xffff
       guard insert(tag, at: 12, index) else { return false }
       layout.move(by: 4)
-      layout.tagCount = min(layout.tagCount &+ 1, 2)
+      // Exact: a label goes behind all of them.
+      layout.tagCount &+= 1
     case .popVLAN:
       guard layout.tagCount > 0 else { return true }
       remove(at: 12, index)

@@ -47,8 +47,12 @@ extension Burst {
         }
         send(index, to: step.number, cut: step.low, context)
       case .normal:
+        guard let entry = normalEntry(step.number, index, context) else {
+          if pool[index].outcome == Packet.undecided { pool[index].outcome = DropReason.noSuchPort.rawValue }
+          continue
+        }
         if isLast, step.low == 0, pool[index].references == 1 {
-          forwardNormal(index, context.forwarding)
+          forwardNormal(index, context.forwarding, enteredBy: entry)
           return
         }
         guard let copy = copy(index) else {
@@ -56,7 +60,7 @@ extension Burst {
           continue
         }
         cut(copy, to: step.low)
-        forwardNormal(copy, context.forwarding)
+        forwardNormal(copy, context.forwarding, enteredBy: entry)
       case .flood: flood(index, step, withoutNoFlood: true, context)
       case .all: flood(index, step, withoutNoFlood: false, context)
       case .controller:
@@ -155,6 +159,17 @@ extension Burst {
       }
       position = blockEnd
     }
+  }
+
+  /// The slot of the port that NORMAL is to take for the entry port; nil if the bridge has no such port.
+  private func normalEntry(_ number: UInt32, _ index: PacketIndex, _ context: ProgramContext) -> UInt16? {
+    let slot = pool[index].inPort
+    if number == context.bridge.number(of: slot) { return slot }
+    if let slot = context.bridge.slot(of: number) { return slot }
+    // A packet that came from nowhere (OpenFlow 1.0: NONE, later: CONTROLLER) belongs to no VLAN and is not learned from.
+    guard number == PortNumber.controller.rawValue || number == PortNumber.any.rawValue else { return nil }
+    unsafe controllerPort.pointee.bridge = context.bridge.index
+    return Burst.controllerSlot
   }
 
   // MARK: sending

@@ -98,9 +98,15 @@ extension Burst {
   }
 
   /// Forwards a packet by its addresses and VLAN: the NORMAL action.
-  @inline(never)
+  @inline(__always)
   func forwardNormal(_ index: PacketIndex, _ forwarding: Forwarding) {
-    let slot = pool[index].inPort
+    forwardNormal(index, forwarding, enteredBy: pool[index].inPort)
+  }
+
+  /// - Parameter slot: of the port that it is to have come in by: rules may say another than it was. What becomes of it is
+  ///   counted where it was.
+  @inline(never)
+  func forwardNormal(_ index: PacketIndex, _ forwarding: Forwarding, enteredBy slot: UInt16) {
     guard let port = unsafe entry(slot, forwarding), unsafe port.pointee.bridge != Forwarding.noBridge,
       let key = unsafe EthernetHeader(pool.frame(index), byteCount: Int(pool[index].byteCount))
     else {
@@ -109,7 +115,7 @@ extension Burst {
     }
     // Of a bridge with flow tables it has been counted already.
     if key.ethernetDestination & 0x0100_0000_0000 != 0, unsafe !port.pointee.hasFlows {
-      unsafe counters[Int(slot)].receivedMulticastPackets &+= 1
+      unsafe counters[Int(pool[index].inPort)].receivedMulticastPackets &+= 1
     }
     let bridge = unsafe forwarding.bridges + Int(port.pointee.bridge)
     var reason = DropReason.noOutput
@@ -136,19 +142,19 @@ extension Burst {
     if key.ethernetDestination & 0x0100_0000_0000 == 0, learns,
       let exit = unsafe bridge.pointee.macTable.port(vlan: arrival.vlan, address: key.ethernetDestination, now: now)
     {
-      unsafe unicast(index, arrival, tag: tag, from: port, to: exit, forwarding)
+      unsafe unicast(index, arrival, tag: tag, from: port, slot, to: exit, forwarding)
     } else {
       unsafe flood(
-        index, arrival, tag: tag, from: port, bridge, onlyReserved: isReserved && !reservedPass, forwarding)
+        index, arrival, tag: tag, from: port, slot, bridge, onlyReserved: isReserved && !reservedPass, forwarding)
     }
   }
 
   @inline(__always)
   private func unicast(
     _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
-    to exit: UInt16, _ forwarding: Forwarding
+    _ inPort: UInt16, to exit: UInt16, _ forwarding: Forwarding
   ) {
-    guard exit != pool[index].inPort else {
+    guard exit != inPort else {
       drop(index, .samePort)
       return
     }
@@ -174,7 +180,7 @@ extension Burst {
       // Flow tables are asked for every packet.
       if pool[index].byteCount >= Burst.decisionByteCount, unsafe !port.pointee.hasFlows {
         unsafe decisions.remember(
-          DecisionCache.Header(pool.frame(index)), inPort: pool[index].inPort, exit: exit, oldTag: tag, newTag: newTag)
+          DecisionCache.Header(pool.frame(index)), inPort: inPort, exit: exit, oldTag: tag, newTag: newTag)
       }
       setTag(index, from: tag, to: newTag)
       enqueue(index, slot: exit)
@@ -187,9 +193,8 @@ extension Burst {
   @inline(never)
   private func flood(
     _ index: PacketIndex, _ arrival: VLANPolicy.Arrival, tag: UInt32, from port: UnsafeMutablePointer<ForwardingPort>,
-    _ bridge: UnsafeMutablePointer<ForwardingBridge>, onlyReserved: Bool, _ forwarding: Forwarding
+    _ inPort: UInt16, _ bridge: UnsafeMutablePointer<ForwardingBridge>, onlyReserved: Bool, _ forwarding: Forwarding
   ) {
-    let inPort = pool[index].inPort
     // The last copy made, shared by all ports that want the same tag.
     var copyTag: UInt32 = 0
     var lastCopy = Packet.none

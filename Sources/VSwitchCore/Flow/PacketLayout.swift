@@ -5,7 +5,7 @@ public struct PacketLayout: Equatable, Sendable {
   /// No such header.
   @inlinable public static var none: UInt16 { .max }
 
-  /// Number of VLAN tags that were read, 0 to 2; the first is at byte 12.
+  /// Number of VLAN tags that were read, 0 to 2, or put on since; the first is at byte 12.
   public var tagCount: UInt8 = 0
   /// First label stack entry.
   public var mplsOffset = PacketLayout.none

@@ -257,20 +257,56 @@ import VSwitchCore
     #expect(back.count == frame().count && Array(back[26...]) == Array(frame()[26...]))
   }
 
+  @Test func aLabelGoesBehindAllTags() throws {
+    let bridge = try makeSwitch()
+    let push = Action.pushVLAN(etherType: 0x8100)
+    try bridge.changeFlows(
+      bridge: "br0", [clear, rule([(.inPort, 1)], [push, push, push, .pushMPLS(etherType: 0x8847), output(2)])])
+    let sent = try #require(bridge.receive(bridge: "br0", port: "p1", frame: frame()).first?.frame)
+    #expect(Array(sent[12..<26]) == [0x81, 0, 0, 0, 0x81, 0, 0, 0, 0x81, 0, 0, 0, 0x88, 0x47])
+    #expect(Array(sent[30...]) == Array(frame()[14...]))
+  }
+
+  @Test func normalTakesThePortThatRulesSayThePacketCameInBy() throws {
+    let bridge = try makeSwitch()
+    let normal = Action.output(.normal, maximumByteCount: 0)
+    func from(_ port: UInt128) -> Action { .setField(.inPort, value: port, mask: 0xffff_ffff) }
+    try bridge.changeFlows(
+      bridge: "br0", [clear, rule([(.inPort, 1)], [from(3), normal]), rule([(.inPort, 4)], [from(9), normal])])
+    #expect(ports(bridge, frame()) == ["p1", "p2", "p4"], "flooded to all but the port that it is said to be of")
+    #expect(bridge.stations(bridge: "br0").map(\.port) == ["p3"], "and learned there")
+    #expect(bridge.counters(bridge: "br0", port: "p1").forwardedPackets == 1)
+    #expect(ports(bridge, frame(), in: "p4") == [])
+    #expect(bridge.counters(bridge: "br0", port: "p4").receiveDrops[.noSuchPort] == 1)
+  }
+
   @Test(arguments: testSeeds(6))
   func cachedDecisionsAreThoseOfTheTables(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let bridge = try makeSwitch()
     let fresh = try makeSwitch()
+    let frames = (0..<60).map { _ in RandomFrame.make(using: &random) }
     var sent = 0
-    for _ in 0..<12 {
+    var rules: [TableChange] = []
+    for round in 0..<30 {
       // The same rules in both; one of them is asked everything twice, the other forgets its cache before each frame.
-      var changes = [clear]
-      for _ in 0..<Int(random.next() % 12) { changes.append(randomRule(&random)) }
+      var changes: [TableChange] = round == 0 ? [clear] : []
+      for _ in 0..<Int(random.next() % 4) {
+        if !rules.isEmpty, random.next() % 3 == 0,
+          case .flow(var rule) = rules.remove(at: Int(random.next() % UInt64(rules.count)))
+        {
+          rule.command = random.next() % 2 == 0 ? .deleteStrict : .modifyStrict
+          rule.instructions = Instructions(apply: [output(UInt32(1 + random.next() % 4))])
+          changes.append(.flow(rule))
+        } else {
+          rules.append(randomRule(&random))
+          changes.append(contentsOf: rules.suffix(1))
+        }
+      }
       try bridge.changeFlows(bridge: "br0", changes)
       try fresh.changeFlows(bridge: "br0", changes)
-      let frames = (0..<24).map { _ in RandomFrame.make(using: &random) }
-      for _ in 0..<3 {
+      let frames = (0..<24).map { _ in frames[Int(random.next() % UInt64(frames.count))] }
+      for _ in 0..<2 {
         for frame in frames {
           let port = "p\(1 + random.next() % 4)"
           fresh.forgetCachedFlows(bridge: "br0")
@@ -285,7 +321,8 @@ import VSwitchCore
       let dropped = counters.receiveDrops.values.reduce(0, +)
       #expect(counters.receivedPackets == counters.forwardedPackets + dropped)
     }
-    #expect(sent == 12 * 24 * 3)
+    #expect(sent == 30 * 24 * 2)
+    #expect(bridge.translationCount(bridge: "br0") < fresh.translationCount(bridge: "br0"), "the cache was asked")
   }
 
   private func randomRule(_ random: inout SeededGenerator) -> TableChange {

@@ -124,6 +124,7 @@ if Context.environment["VSWITCH_FUZZ"] != nil {
   let fuzzers: [(name: String, dependencies: [Target.Dependency])] = [
     ("FlowText", ["OpenFlow", "VSwitchCore"]),
     ("OpenFlowDecoder", ["OpenFlow"]),
+    ("PacketParser", ["Datapath", "VSwitchCore"]),
   ]
   package.targets.append(.systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"))
   package.targets += fuzzers.map { fuzzer in

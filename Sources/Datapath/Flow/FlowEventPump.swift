@@ -64,10 +64,8 @@ extension Datapath {
         guard let flows = state.bridges.values.first(where: { $0.flows?.identifier == identifier })?.flows else {
           return
         }
-        if limit > 0, isFull(flows, rule, limit) { return }
-        // A rule that can't be is one that the packet's fields don't make sense for: nothing is learned.
         var outcome = FlowChangeOutcome()
-        outcome.events = (try? flows.tables.apply(.flow(rule), now: monotonicNanoseconds())) ?? []
+        outcome.events = flows.learn(rule, limit: limit, now: monotonicNanoseconds())
         outcome.removed = settle(flows, &state)
         tell(outcome, of: identifier, state)
       }
@@ -88,13 +86,23 @@ extension Datapath {
     else { return }
     flowOutcomeSource.yield(BridgeFlowOutcome(bridge: name, outcome: outcome))
   }
+}
+
+extension BridgeFlows {
+  /// Makes or refreshes a rule that another one asks for.
+  /// - Parameter limit: most rules of its cookie in its table; 0 for none.
+  func learn(_ rule: FlowMod, limit: UInt32, now: UInt64) -> [RuleEvent] {
+    if limit > 0, isFull(rule, limit) { return [] }
+    // A rule that can't be is one that the packet's fields don't make sense for: nothing is learned.
+    return (try? tables.apply(.flow(rule), now: now)) ?? []
+  }
 
   /// Whether as many rules of this cookie are in the table as may be learned, and this is none of them.
-  private func isFull(_ flows: BridgeFlows, _ rule: FlowMod, _ limit: UInt32) -> Bool {
+  private func isFull(_ rule: FlowMod, _ limit: UInt32) -> Bool {
     var filter = RuleFilter()
     filter.table = rule.table
     filter.cookie = FlowMod.CookieFilter(value: rule.cookie ?? 0, mask: .max)
-    guard flows.tables.count(filter, limit: Int(limit)) >= Int(limit) else { return false }
-    return !flows.tables.hasRule(table: rule.table, rule.match, priority: rule.priority)
+    guard tables.count(filter, limit: Int(limit)) >= Int(limit) else { return false }
+    return !tables.hasRule(table: rule.table, rule.match, priority: rule.priority)
   }
 }

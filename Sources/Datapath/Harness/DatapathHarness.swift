@@ -168,6 +168,31 @@ package final class DatapathHarness {
     return packets
   }
 
+  /// Does what the packets since the last call have asked of control code: learned rules.
+  /// - Returns: packets that were sent to controllers.
+  package func handleEvents() -> [ControllerPacket] {
+    var packets: [ControllerPacket] = []
+    while let record = events.read() {
+      switch FlowEvent(record) {
+      case .controllerPacket(let packet): packets.append(packet)
+      case .learn(let identifier, let rule, let limit):
+        guard let flows = state.bridges.values.first(where: { $0.flows?.identifier == identifier })?.flows else {
+          continue
+        }
+        _ = flows.learn(rule, limit: limit, now: UInt64(time.seconds) * 1_000_000_000)
+        if flows.noteRules() { publish() }
+        _ = flows.tables.endGracePeriod(flows.tables.beginGracePeriod())
+      case .finTimeout, nil: break
+      }
+    }
+    return packets
+  }
+
+  /// Says whether a port has a link.
+  package func setLink(bridge: String, port: String, isUp: Bool) {
+    if state.noteLink(PortKey(bridge: bridge, name: port), isUp: isUp) { publish() }
+  }
+
   /// Lets one frame come in at a port and returns everything that leaves, by bridge and port.
   package func receive(
     bridge: String, port: String, frame: [UInt8], offload: OffloadMetadata = OffloadMetadata()

@@ -3,7 +3,6 @@
 
 import Foundation
 import ReferenceSwitch
-import Synchronization
 import TestSupport
 import Testing
 import VSwitchCore
@@ -165,19 +164,4 @@ struct TranslationDifferentialTests {
 
 extension InlineArray where Element == UInt64 {
   var text: String { indices.map { self[$0] == 0 ? "." : String(self[$0], radix: 16) }.joined(separator: " ") }
-}
-
-/// The naive pipeline recurses as deep as the rules do.
-func onLargeStack<T: Sendable>(_ body: @escaping @Sendable () -> T) throws -> T {
-  let result = Mutex<T?>(nil)
-  let done = DispatchSemaphore(value: 0)
-  let thread = Thread {
-    let value = body()
-    result.withLock { $0 = value }
-    done.signal()
-  }
-  thread.stackSize = 1 << 29
-  thread.start()
-  done.wait()
-  return try #require(result.withLock { $0 })
 }

@@ -23,8 +23,13 @@ package struct PipelinePacket: Equatable, Sendable {
   /// Tunnel fields, mark and connection: what comes with a packet and is none of its bytes.
   package var metadata = FlowKey()
   package var byteCount = 100
+  /// What lies below tags and labels as it came, in packets that are made of bytes (`init(frame:)`): all of it that no field is.
+  package var contentBytes: [UInt8]?
 
   package init() {}
+
+  /// Bytes of the whole packet.
+  package var length: Int { contentBytes == nil ? byteCount : frame.count }
 
   package var isMPLS: Bool { etherType == 0x8847 || etherType == 0x8848 }
   package var hasLabel: Bool { isMPLS && !labels.isEmpty }
@@ -66,6 +71,10 @@ package struct PipelinePacket: Equatable, Sendable {
     guard hasLabel else { return }
     labels.removeFirst()
     etherType = type
+    guard contentBytes == nil else {
+      parseAgain()
+      return
+    }
     guard !isMPLS, !labels.isEmpty || type != contentType else { return }
     labels = []
     contentType = type

@@ -35,7 +35,7 @@ package enum RandomPipeline {
     return pipeline
   }
 
-  static func one(in count: Int, _ random: inout some RandomNumberGenerator) -> Bool {
+  package static func one(in count: Int, _ random: inout some RandomNumberGenerator) -> Bool {
     Int.random(in: 0..<count, using: &random) == 0
   }
 
@@ -164,7 +164,7 @@ package enum RandomPipeline {
     return instructions
   }
 
-  static func group(_ id: UInt32, using random: inout some RandomNumberGenerator) -> GroupDescription {
+  package static func group(_ id: UInt32, using random: inout some RandomNumberGenerator) -> GroupDescription {
     var group = GroupDescription(id: id, kind: GroupDescription.Kind.allCases.randomElement(using: &random) ?? .all)
     let bucketCount = group.kind == .indirect ? 1 : Int.random(in: 0...3, using: &random)
     for _ in 0..<bucketCount {
@@ -289,7 +289,7 @@ package enum RandomPipeline {
   }
 
   private static func learn(using random: inout some RandomNumberGenerator) -> Action {
-    var learn = LearnAction(table: 9)
+    var learn = LearnAction(table: tables.upperBound)
     learn.idleTimeoutSeconds = 60
     learn.specifications = [
       .match(.field(Subfield(.ethernetSource)), to: Subfield(.ethernetDestination)),

@@ -186,7 +186,7 @@ struct ReferenceWalk {
       if case .action(.checkPacketLarger(let byteCount, let bit)) = step {
         let rest = Array(steps[(index + 1)...])
         guard !rest.isEmpty else { return .goesOn }
-        let larger = packet.byteCount > Int(byteCount)
+        let larger = packet.length > Int(byteCount)
         try onCopy { walk in
           walk.set(bit, larger ? 1 : 0)
           return try walk.run(rest)

@@ -37,7 +37,7 @@ extension ReferenceWalk {
     case .stackPush(let source): stack.append(source.value(in: key))
     case .stackPop(let destination): if let value = stack.popLast() { set(destination, value) }
     case .pushVLAN(let type): packet.pushTag(type, (packet.tags.first?.tci ?? 0) & 0xefff)
-    case .popVLAN: if !packet.tags.isEmpty { packet.tags.removeFirst() }
+    case .popVLAN: packet.popTag()
     case .setVLANID(let id): setTag(id & 0xfff, 0xfff)
     case .setVLANPriority(let priority): setTag(UInt16(priority & 7) << 13, 0xe000)
     case .pushMPLS(let type): pushLabel(type)
@@ -60,7 +60,10 @@ extension ReferenceWalk {
         return .endsList
       }
       set(.ipTTL, UInt128(key.ipTTL - 1), 0xff)
-    case .copyTTLOutwards: packet.copyTTL(outwards: true)
+    case .copyTTLOutwards:
+      // The TTL is known when the packet has been read again; with a third tag in front, no label is seen then.
+      if packet.contentBytes != nil, packet.tags.count > 2 { throw ReferencePipeline.Fault() }
+      packet.copyTTL(outwards: true)
     case .copyTTLInwards: packet.copyTTL(outwards: false)
     case .deleteField(let field): set(field, 0, field.fullMask)
     case .setQueue(let number): queue = number
@@ -264,7 +267,7 @@ extension ReferenceWalk {
   private mutating func setTCI(_ value: UInt16, _ mask: UInt16) {
     let has = mask & 0x1000 != 0 ? value & 0x1000 != 0 : !packet.tags.isEmpty
     if !has {
-      if !packet.tags.isEmpty { packet.tags.removeFirst() }
+      packet.popTag()
     } else if packet.tags.isEmpty {
       packet.pushTag(0x8100, value & mask & 0xefff)
     } else {

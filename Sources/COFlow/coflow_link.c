@@ -8,7 +8,6 @@
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -54,8 +53,6 @@ int coflow_link_settings_get(int fd, const char *name, struct coflow_link_settin
   }
   return 0;
 }
-
-int coflow_setns_network(int fd) { return setns(fd, CLONE_NEWNET) < 0 ? -errno : 0; }
 
 struct namespace_request {
   struct nlmsghdr head;

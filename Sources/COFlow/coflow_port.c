@@ -32,9 +32,12 @@
 #endif
 #define CONTROL_BYTES 64
 
-int coflow_tap_open(char *name, int owner, int group) {
+int coflow_tap_device_open(void) {
   int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return -errno;
+  return fd < 0 ? -errno : fd;
+}
+
+int coflow_tap_attach(int fd, char *name, int owner, int group) {
   struct ifreq request;
   memset(&request, 0, sizeof request);
   strncpy(request.ifr_name, name, IFNAMSIZ - 1);
@@ -48,13 +51,10 @@ int coflow_tap_open(char *name, int owner, int group) {
   }
   if (failed || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
       (owner >= 0 && ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0) ||
-      (group >= 0 && ioctl(fd, TUNSETGROUP, (unsigned long)group) < 0)) {
-    int error = errno;
-    close(fd);
-    return -error;
-  }
+      (group >= 0 && ioctl(fd, TUNSETGROUP, (unsigned long)group) < 0))
+    return -errno;
   memcpy(name, request.ifr_name, IFNAMSIZ);
-  return fd;
+  return 0;
 }
 
 int coflow_tap_offloads(int fd) {

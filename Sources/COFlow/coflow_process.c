@@ -1,9 +1,10 @@
 #define _GNU_SOURCE
 #include "coflow_process.h"
 
+#include "coflow_architecture.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <sched.h>
@@ -99,14 +100,6 @@ int coflow_limit_capabilities(uint64_t keep) {
 
 int coflow_forbid_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0; }
 
-#if defined(__x86_64__)
-#define COFLOW_AUDIT_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define COFLOW_AUDIT_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "name this architecture's AUDIT_ARCH"
-#endif
-
 // A list of what is denied, not of what is allowed: the runtime's own needs change with its version, and a filter
 // that breaks the switch after an upgrade of a library would be switched off by its users.
 static const int denied_calls[] = {
@@ -115,15 +108,15 @@ static const int denied_calls[] = {
     SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load, SYS_reboot, SYS_swapon, SYS_swapoff,
     SYS_acct, SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex, SYS_sethostname,
     SYS_setdomainname, SYS_add_key, SYS_request_key, SYS_keyctl, SYS_perf_event_open, SYS_userfaultfd,
-    SYS_open_by_handle_at, SYS_bpf, SYS_unshare, SYS_name_to_handle_at, SYS_lookup_dcookie, SYS_quotactl, SYS_syslog, SYS_personality,
+    SYS_open_by_handle_at, SYS_bpf, SYS_unshare, SYS_setns, SYS_name_to_handle_at, SYS_lookup_dcookie, SYS_quotactl, SYS_syslog, SYS_personality,
 #ifdef SYS_ioperm
     SYS_ioperm, SYS_iopl,
 #endif
 };
 
 int coflow_filter_system_calls(void) {
-  enum { count = sizeof denied_calls / sizeof denied_calls[0], head = 4, tail = 5 };
-  enum { allow = head + count + 3, deny = allow + 1 };  // indexes of the two verdicts
+  enum { count = sizeof denied_calls / sizeof denied_calls[0], head = 4, tail = 2 };
+  enum { allow = head + count, deny = allow + 1 };  // indexes of the two verdicts
   struct sock_filter code[head + count + tail];
   int i = 0;
 #define COFLOW_JUMP(test, value, to, otherwise)                                                              \
@@ -138,10 +131,6 @@ int coflow_filter_system_calls(void) {
   // x32 numbers on x86-64.
   COFLOW_JUMP(BPF_JGE, 0x40000000, deny, i + 1);
   for (int call = 0; call < count; call++) COFLOW_JUMP(BPF_JEQ, (uint32_t)denied_calls[call], deny, i + 1);
-  // setns(2) into network namespaces only; the low half of the second argument is at the lower address.
-  COFLOW_JUMP(BPF_JEQ, SYS_setns, i + 1, allow);
-  COFLOW_STATEMENT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]));
-  COFLOW_JUMP(BPF_JEQ, CLONE_NEWNET, allow, deny);
   COFLOW_STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   COFLOW_STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 #undef COFLOW_JUMP

@@ -39,7 +39,11 @@ package final class Datapath: Sendable {
     var random = SystemRandomNumberGenerator()
     seed = random.next()
     flowEvents = try EventRing(byteCountLog2: 20)
-    do throws(LinkError) { links = try LinkMonitor() } catch { throw error.configError }
+    do throws(LinkError) {
+      let socket: LinkMonitorSocket
+      if let opened = options.linkSocket { socket = opened } else { socket = try LinkMonitorSocket() }
+      links = try LinkMonitor(socket)
+    } catch { throw error.configError }
     worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
     vhostUser = try VhostUserService(mailbox: worker.mailbox) { [eventSource] name in
       eventSource.yield(.linkChanged(name: name))

@@ -4,6 +4,7 @@
 #include "coflow_port.h"
 #include <stdint.h>
 #include "coflow_link.h"
+#include "coflow_namespace.h"
 #include "coflow_process.h"
 #include "coflow_vhost.h"
 #include "coflow_vring.h"

@@ -16,9 +16,6 @@ struct coflow_link_settings {
 /// Returns 0 or -ENODEV; a driver that knows neither leaves the fields unknown.
 int coflow_link_settings_get(int fd, const char *name, struct coflow_link_settings *settings);
 
-/// Moves the calling thread into the network namespace that `fd` refers to. Returns 0 or -errno.
-int coflow_setns_network(int fd);
-
 /// The id that the namespace `fd` refers to has in the calling thread's namespace (RTM_NEWNSID); one is assigned if it
 /// has none. Returns the id (0 or more) or -errno.
 int coflow_namespace_id(int fd);

@@ -13,9 +13,11 @@
 /// Frames per call of the packet-socket functions.
 #define COFLOW_BURST 64
 
-/// Opens a tap in the calling thread's network namespace: creates it or attaches to an existing one.
+/// Opens /dev/net/tun: what is made with it is a device of the calling thread's network namespace.
+int coflow_tap_device_open(void);
+/// Makes an open /dev/net/tun a tap: creates it or attaches to an existing one.
 /// `name` (IFNAMSIZ bytes) may hold a pattern and receives the device's name. owner/group: -1 leaves them.
-int coflow_tap_open(char *name, int owner, int group);
+int coflow_tap_attach(int fd, char *name, int owner, int group);
 /// Asks for every offload that the kernel has. Returns 1 with USO, 0 without.
 int coflow_tap_offloads(int fd);
 /// The name of the device behind a tap descriptor; -EBADFD when the device is gone.

@@ -12,6 +12,8 @@ package struct DatapathOptions: Sendable {
   package var runDirectory = "/run/vswitch"
   /// Where pcap ports may read and write their files.
   package var captureDirectory = "/var/lib/vswitch/pcap"
+  /// Where link changes are heard; nil opens one with the rights that there are when the datapath starts.
+  package var linkSocket: LinkMonitorSocket?
 
   package init() {}
 }

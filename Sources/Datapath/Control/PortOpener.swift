@@ -69,11 +69,13 @@ struct PortOpener {
     }
     let name = interface.name
     let namespace = interface.options["netns"].map { NetworkNamespace.named($0) } ?? .own
-    let descriptor: Int32
-    do throws(LinkError) {
-      descriptor = try withNetworkNamespace(namespace) { openTapDevice(name, owner: owner, group: group) }
-    } catch { throw error.configError }
+    let descriptor = try openTapDevice(in: namespace)
     guard descriptor >= 0 else { throw tapError(name, -descriptor, namespace) }
+    let result = attachTap(descriptor, name, owner: owner, group: group)
+    guard result == 0 else {
+      close(descriptor)
+      throw tapError(name, -result, namespace)
+    }
     let features = coflow_tap_offloads(descriptor)
     guard features >= 0 else {
       close(descriptor)
@@ -84,6 +86,15 @@ struct PortOpener {
     if features == 1 { capabilities.formUnion([.uso4, .uso6]) }
     let io = TapPort(slot: slot, descriptor: descriptor, capabilities: capabilities)
     return OpenedPort(io: io, tapDescriptor: descriptor)
+  }
+
+  /// - Returns: an open /dev/net/tun of that namespace, or a negative errno.
+  private func openTapDevice(in namespace: NetworkNamespace) throws(ConfigError) -> Int32 {
+    if case .own = namespace { return coflow_tap_device_open() }
+    do throws(LinkError) {
+      var opened = try NamespaceBroker.shared.open(in: namespace)
+      return opened.takeTun()
+    } catch { throw error.configError }
   }
 
   private func account(
@@ -157,14 +168,14 @@ struct PortOpener {
   }
 }
 
-/// Opens a tap in the calling thread's namespace.
-/// - Returns: a descriptor or a negative errno.
-private func openTapDevice(_ name: String, owner: Int32, group: Int32) -> Int32 {
+/// Makes an open /dev/net/tun the tap `name`.
+/// - Returns: 0 or a negative errno.
+private func attachTap(_ descriptor: Int32, _ name: String, owner: Int32, group: Int32) -> Int32 {
   unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IFNAMSIZ) + 1) { buffer in
     unsafe buffer.initialize(repeating: 0)
     for (position, byte) in name.utf8.prefix(Int(IFNAMSIZ) - 1).enumerated() {
       unsafe buffer[position] = CChar(bitPattern: byte)
     }
-    return unsafe coflow_tap_open(buffer.baseAddress, owner, group)
+    return unsafe coflow_tap_attach(descriptor, buffer.baseAddress, owner, group)
   }
 }

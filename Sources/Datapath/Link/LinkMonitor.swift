@@ -10,6 +10,21 @@ import COFlow
 import Glibc
 import Synchronization
 
+/// The socket of a subscription to link changes. To hear of other namespaces takes CAP_NET_BROADCAST when it is opened,
+/// and not later, so it is opened before privileges are given up. Whoever makes it gives it to one `LinkMonitor`.
+package struct LinkMonitorSocket: Sendable {
+  fileprivate let descriptor: Int32
+  fileprivate let hearsOthers: Bool
+
+  /// - Parameter receiveBufferByteCount: what the kernel keeps until it is read; beyond, messages are lost (`resync`).
+  package init(receiveBufferByteCount: Int32 = 1 << 20) throws(LinkError) {
+    var hearsOthers: Int32 = 0
+    descriptor = unsafe coflow_link_monitor_open(receiveBufferByteCount, &hearsOthers)
+    guard descriptor >= 0 else { throw LinkError(errno: -descriptor, action: "listen for link changes") }
+    self.hearsOthers = hearsOthers != 0
+  }
+}
+
 /// A subscription to link changes.
 package final class LinkMonitor: Sendable {
   /// What happened, in order. One consumer; ends with `stop`.
@@ -19,15 +34,12 @@ package final class LinkMonitor: Sendable {
   /// The right to hear other namespaces is asked for once, when the socket is opened.
   private let hearsOthers: Bool
 
-  /// Starts to listen in the namespace of the process. Make it before privileges are given up: to hear of other
-  /// namespaces takes CAP_NET_BROADCAST at this moment.
+  /// Starts to listen in the namespace of the process.
   /// - Parameters:
-  ///   - receiveBufferByteCount: what the kernel keeps until it is read; beyond, messages are lost (`resync`).
+  ///   - socket: opened while the process had the right to hear other namespaces; closed by the monitor.
   ///   - eventLimit: what the stream keeps until it is read; beyond, the oldest are replaced by `resync`.
-  package init(receiveBufferByteCount: Int32 = 1 << 20, eventLimit: Int = 1024) throws(LinkError) {
-    var hearsOthers: Int32 = 0
-    let socket = unsafe coflow_link_monitor_open(receiveBufferByteCount, &hearsOthers)
-    guard socket >= 0 else { throw LinkError(errno: -socket, action: "listen for link changes") }
+  package init(_ opened: LinkMonitorSocket, eventLimit: Int = 1024) throws(LinkError) {
+    let socket = opened.descriptor
     let wake = coflow_link_wake_open()
     guard wake >= 0 else {
       close(socket)
@@ -36,7 +48,7 @@ package final class LinkMonitor: Sendable {
     let (events, continuation) = AsyncStream.makeStream(
       of: LinkEvent.self, bufferingPolicy: .bufferingNewest(max(2, eventLimit)))
     self.events = events
-    self.hearsOthers = hearsOthers != 0
+    hearsOthers = opened.hearsOthers
     listener = Listener(socket: socket, wake: wake, continuation: continuation)
     let (thread, failure) = startThread(name: "links") { [listener] in listener.run() }
     self.thread = Mutex(failure == 0 ? thread : nil)

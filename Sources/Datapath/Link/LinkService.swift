@@ -28,27 +28,35 @@ import VSwitchCore
   /// Opens the sockets in `namespace`.
   package init(_ namespace: NetworkNamespace = .own) throws(LinkError) {
     self.namespace = namespace
-    let bits = try withNetworkNamespace(namespace) { () throws(LinkError) -> (netlink: UInt, ioctl: Int32) in
-      guard let netlink = unsafe nl_socket_alloc() else {
-        throw LinkError(errno: ENOMEM, action: "open a netlink socket")
-      }
-      let result = unsafe nl_connect(netlink, NETLINK_ROUTE)
-      guard result >= 0 else {
-        unsafe nl_socket_free(netlink)
-        throw LinkError(netlink: result, action: "open a netlink socket in \(namespace)")
-      }
-      let ioctl = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-      guard ioctl >= 0 else {
-        let error = errno
-        unsafe nl_socket_free(netlink)
-        throw LinkError(errno: error, action: "open a socket in \(namespace)")
-      }
-      return (UInt(bitPattern: netlink), ioctl)
-    }
-    guard let netlink = unsafe OpaquePointer(bitPattern: bits.netlink) else {
+    guard let netlink = unsafe nl_socket_alloc() else {
       throw LinkError(errno: ENOMEM, action: "open a netlink socket")
     }
-    sockets = unsafe Mutex(Sockets(netlink: netlink, ioctl: bits.ioctl))
+    do throws(LinkError) {
+      let ioctl = try unsafe Self.connect(netlink, in: namespace)
+      sockets = unsafe Mutex(Sockets(netlink: netlink, ioctl: ioctl))
+    } catch {
+      unsafe nl_socket_free(netlink)
+      throw error
+    }
+  }
+
+  /// - Returns: a socket for ioctls.
+  private static func connect(_ netlink: OpaquePointer, in namespace: NetworkNamespace) throws(LinkError) -> Int32 {
+    if case .own = namespace {
+      let result = unsafe nl_connect(netlink, NETLINK_ROUTE)
+      guard result >= 0 else { throw LinkError(netlink: result, action: "open a netlink socket") }
+      let ioctl = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+      guard ioctl >= 0 else { throw LinkError(errno: errno, action: "open a socket") }
+      return ioctl
+    }
+    var opened = try NamespaceBroker.shared.open(in: namespace)
+    let descriptor = opened.takeNetlink()
+    let result = unsafe nl_socket_set_fd(netlink, NETLINK_ROUTE, descriptor)
+    guard result >= 0 else {
+      close(descriptor)
+      throw LinkError(netlink: result, action: "open a netlink socket in \(namespace)")
+    }
+    return opened.takeInternet()
   }
 
   /// The link with that name.

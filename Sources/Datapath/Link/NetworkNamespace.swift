@@ -1,8 +1,4 @@
-// Network namespaces: naming one, and doing work inside one.
-//
-// Thread: a namespace is a property of a thread, and one of the concurrency pool's threads must never have its changed:
-// whatever ran there next would act in the wrong place. So work in a namespace runs on a thread of its own that ends
-// with it. A socket stays in the namespace where it was opened, so only the opening has to be done that way.
+// Naming a network namespace. Thread: any.
 // A descriptor or socket of a namespace keeps it alive after its name is gone: hold neither for long.
 
 import COFlow
@@ -32,7 +28,7 @@ package enum NetworkNamespace: Hashable, Sendable, CustomStringConvertible {
   package static let directory = "/run/netns"
 
   /// Runs `body` with a descriptor of the namespace that is open for just as long.
-  func withDescriptor<Value>(_ body: (Int32) throws(LinkError) -> Value) throws(LinkError) -> Value {
+  func withDescriptor<Value: ~Copyable>(_ body: (Int32) throws(LinkError) -> Value) throws(LinkError) -> Value {
     let path: String
     switch self {
     case .descriptor(let descriptor): return try body(descriptor)
@@ -61,84 +57,4 @@ package enum NetworkNamespace: Hashable, Sendable, CustomStringConvertible {
     defer { close(descriptor) }
     return try body(descriptor)
   }
-}
-
-/// Runs `body` on a new thread inside `namespace` and waits for it. The calling thread's namespace is not touched.
-/// - Parameter body: short and blocking; sockets it opens stay in the namespace.
-/// - Returns: what `body` returns; throws what it throws, or why the namespace could not be entered.
-package func withNetworkNamespace<Value: Sendable>(
-  _ namespace: NetworkNamespace, _ body: @escaping @Sendable () throws(LinkError) -> Value
-) throws(LinkError) -> Value {
-  if case .own = namespace { return try body() }
-  return try namespace.withDescriptor { descriptor throws(LinkError) in
-    let outcome = Outcome<Value>()
-    let failure = runThreadToEnd { [outcome] in
-      let result = coflow_setns_network(descriptor)
-      guard result == 0 else {
-        if result == -EINVAL {
-          outcome.result = .failure(
-            LinkError(
-              .noSuchNamespace, cause: "\(namespace) is no network namespace", remedy: "delete it and create it anew"))
-        } else {
-          outcome.result = .failure(LinkError(errno: -result, action: "enter \(namespace)"))
-        }
-        return
-      }
-      do throws(LinkError) {
-        outcome.result = .success(try body())
-      } catch {
-        outcome.result = .failure(error)
-      }
-    }
-    guard failure == 0, let result = outcome.result else {
-      throw LinkError(errno: failure, action: "start a thread for \(namespace)")
-    }
-    return try result.get()
-  }
-}
-
-/// Written by the thread, read after it was joined: never by two at once.
-private final class Outcome<Value: Sendable>: @unchecked Sendable {
-  var result: Result<Value, LinkError>?
-}
-
-private final class ThreadBody {
-  let run: @Sendable () -> Void
-  init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-}
-
-/// Stack of the threads that this folder starts: they parse small messages, no more.
-private let threadStackByteCount = 256 << 10
-
-/// Starts a thread that runs `body`.
-/// - Parameter name: at most 15 bytes; shown by ps and top.
-/// - Returns: the thread, to be joined or detached once; nil with errno on failure.
-func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> (thread: pthread_t, failure: Int32) {
-  var attributes = pthread_attr_t()
-  unsafe pthread_attr_init(&attributes)
-  unsafe pthread_attr_setstacksize(&attributes, threadStackByteCount)
-  defer { unsafe pthread_attr_destroy(&attributes) }
-  let context = unsafe Unmanaged.passRetained(
-    ThreadBody {
-      _ = unsafe coflow_thread_setup(name, -1)
-      body()
-    })
-  var thread = pthread_t()
-  let failure = unsafe pthread_create(
-    &thread, &attributes,
-    { context in
-      guard let context = unsafe context else { return nil }
-      unsafe Unmanaged<ThreadBody>.fromOpaque(context).takeRetainedValue().run()
-      return nil
-    }, context.toOpaque())
-  if failure != 0 { unsafe context.release() }
-  return (thread, failure)
-}
-
-/// Runs `body` on a thread of its own and waits for its end.
-/// - Returns: 0, or the errno value why no thread could be started.
-private func runThreadToEnd(_ body: @escaping @Sendable () -> Void) -> Int32 {
-  let (thread, failure) = startThread(name: "netns", body)
-  if failure == 0 { pthread_join(thread, nil) }
-  return failure
 }

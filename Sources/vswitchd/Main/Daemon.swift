@@ -16,6 +16,7 @@ struct Daemon: Sendable {
   let options: DaemonOptions
   let lock: RunDirectoryLock
   let sink: LogSink
+  let linkSocket: LinkMonitorSocket?
   let system: SystemInformation
 
   /// Runs until a signal or the control socket ends it.
@@ -28,6 +29,7 @@ struct Daemon: Sendable {
     datapathOptions.avoidIOUring = Environment.variable("VSWITCH_NO_IO_URING") == "1"
     datapathOptions.captureDirectory = captureDirectory
     datapathOptions.runDirectory = options.runDirectory
+    datapathOptions.linkSocket = linkSocket
     // If it can't be made, a pcap port says so when there is one.
     try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)

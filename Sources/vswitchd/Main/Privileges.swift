@@ -6,24 +6,24 @@ import VSwitchCore
 
 enum Privileges {
   /// Bits of capabilities(7).
-  private static let networkBroadcast: UInt64 = 1 << 11
   private static let networkAdministration: UInt64 = 1 << 12
   private static let rawSockets: UInt64 = 1 << 13
-  private static let systemAdministration: UInt64 = 1 << 21
 
-  /// CAP_NET_ADMIN: make taps, set links. CAP_NET_RAW: packet sockets of `system` ports. CAP_SYS_ADMIN: setns(2) into
-  /// the namespaces of `options:netns`. CAP_NET_BROADCAST: link events from there.
-  static let kept = networkAdministration | rawSockets | systemAdministration | networkBroadcast
+  /// CAP_NET_ADMIN: make taps, set links. CAP_NET_RAW: packet sockets of `system` ports. What takes more is opened
+  /// before (`LinkMonitorSocket`) or by another process (`NamespaceBroker`).
+  static let kept = networkAdministration | rawSockets
 
-  /// - Throws: what is missing and how to start the daemon with it.
-  static func check() throws(ConfigError) {
+  /// What will not work for want of a capability; empty if all will. Taps that exist and belong to the daemon's user,
+  /// and vhost-user ports, need none.
+  static func missing() -> [String] {
     let effective = coflow_effective_capabilities()
-    for (bit, name) in [(networkAdministration, "CAP_NET_ADMIN"), (rawSockets, "CAP_NET_RAW")]
-    where effective & bit == 0 {
-      throw ConfigError(
-        cause: "no permission to manage network devices (\(name) is missing)",
-        remedy: "start vswitchd as root or by its systemd unit")
-    }
+    return [
+      (
+        networkAdministration,
+        "CAP_NET_ADMIN is missing: taps are not made and links not set, only taps of this user open"
+      ),
+      (rawSockets, "CAP_NET_RAW is missing: no packet sockets, so no ports of type system"),
+    ].filter { effective & $0.0 == 0 }.map(\.1)
   }
 
   /// Gives up everything else for good.

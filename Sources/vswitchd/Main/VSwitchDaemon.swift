@@ -2,6 +2,7 @@
 // then the daemon itself. An error at start is one line on standard error with cause and remedy, and exit code 1.
 
 import ArgumentParser
+import Datapath
 import Dispatch
 import Glibc
 import Logging
@@ -66,13 +67,17 @@ struct VSwitchDaemon: ParsableCommand {
     let options: DaemonOptions
     let lock: RunDirectoryLock
     let sink: LogSink
+    let linkSocket: LinkMonitorSocket?
+    let missing = Privileges.missing()
     do throws(ConfigError) {
       options = try DaemonOptions(self, environment: Environment.variable)
       umask(0o077)
       signal(SIGPIPE, SIG_IGN)
       // Log rotation may come while we start; `HangupService` listens later.
       signal(SIGHUP, SIG_IGN)
-      try Privileges.check()
+      // Both need more than the daemon keeps. Without the second it hears no link events: the datapath says why.
+      NamespaceBroker.start()
+      linkSocket = try? LinkMonitorSocket()
       lock = try RunDirectoryLock(directory: options.runDirectory)
       sink = try LogSink(path: options.logFile, level: options.logLevel)
       try Privileges.drop()
@@ -81,9 +86,12 @@ struct VSwitchDaemon: ParsableCommand {
     }
     LoggingSystem.bootstrap { LineLogHandler(label: $0, sink: sink) }
 
+    for line in missing { Logger(label: "vswitchd").notice("\(line)") }
+
     // The main thread only waits: the packet worker and Swift's executors have threads of their own.
     let finished = DispatchSemaphore(value: 0)
-    let daemon = Daemon(options: options, lock: lock, sink: sink, system: SystemInformation.current())
+    let daemon = Daemon(
+      options: options, lock: lock, sink: sink, linkSocket: linkSocket, system: SystemInformation.current())
     Task {
       do throws(ConfigError) {
         try await daemon.run()

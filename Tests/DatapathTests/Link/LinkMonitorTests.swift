@@ -90,7 +90,7 @@ private func first(
 struct LinkMonitorTests {
   @Test func changesInAWatchedNamespaceAreToldInOrder() async throws {
     try await withNamespaces { names in
-      let monitor = try LinkMonitor()
+      let monitor = try LinkMonitor(LinkMonitorSocket())
       defer { monitor.stop() }
       let id = try monitor.watch(.named(names[0]))
       #expect(try monitor.watch(.path("\(NetworkNamespace.directory)/\(names[0])")) == id)
@@ -127,7 +127,7 @@ struct LinkMonitorTests {
 
   @Test func watchingDoesNotKeepANamespaceAlive() async throws {
     try await withNamespaces(2) { names in
-      let monitor = try LinkMonitor()
+      let monitor = try LinkMonitor(LinkMonitorSocket())
       defer { monitor.stop() }
       let id = try monitor.watch(.named(names[0]))
       let other = try monitor.watch(.named(names[1]))
@@ -146,7 +146,7 @@ struct LinkMonitorTests {
 
   @Test func namespaceThatIsNotWatchedIsNotHeard() async throws {
     try await withNamespaces(2) { names in
-      let monitor = try LinkMonitor()
+      let monitor = try LinkMonitor(LinkMonitorSocket())
       defer { monitor.stop() }
       let ignored = try monitor.watch(.named(names[0]))
       monitor.unwatch(ignored)
@@ -165,7 +165,7 @@ struct LinkMonitorTests {
 
   @Test func readerThatComesLateFindsAResyncLast() async throws {
     try await withNamespaces { names in
-      let monitor = try LinkMonitor(eventLimit: 4)
+      let monitor = try LinkMonitor(LinkMonitorSocket(), eventLimit: 4)
       _ = try monitor.watch(.named(names[0]))
       let service = try LinkService(.named(names[0]))
       try service.createVethPair("left", "right")
@@ -184,7 +184,7 @@ struct LinkMonitorTests {
   @Test func lostMessagesAreAResync() async throws {
     try await withNamespaces { names in
       // Room for one message only; the kernel sends one for each of many changes, faster than a thread can read.
-      let monitor = try LinkMonitor(receiveBufferByteCount: 1)
+      let monitor = try LinkMonitor(LinkMonitorSocket(receiveBufferByteCount: 1))
       defer { monitor.stop() }
       _ = try monitor.watch(.named(names[0]))
       let service = try LinkService(.named(names[0]))
@@ -202,7 +202,7 @@ struct LinkMonitorTests {
   @Test func idleMonitorDoesNotWakeUp() async throws {
     try await withNamespaces { names in
       // Of its own namespace, so that other tests' links do not wake it.
-      let monitor = try withNetworkNamespace(.named(names[0])) { () throws(LinkError) in try LinkMonitor() }
+      let monitor = try LinkMonitor(inNetworkNamespace(names[0]) { try LinkMonitorSocket() })
       defer { monitor.stop() }
       try await Task.sleep(for: .milliseconds(500))
       #expect(monitor.wakeUpCount == 0)

@@ -1,3 +1,4 @@
+import COFlow
 import Foundation
 import Glibc
 import Testing
@@ -144,7 +145,7 @@ struct LinkServiceTests {
     }
   }
 
-  @Test func workInANamespaceLeavesTheCallersThreadWhereItWas() async throws {
+  @Test func theSocketsOfANamespaceAreOpenedWithoutEnteringIt() async throws {
     try await withNamespaces { names in
       func identity() -> ino_t {
         var status = stat()
@@ -152,20 +153,17 @@ struct LinkServiceTests {
         return status.st_ino
       }
       let before = identity()
-      let inside = try withNetworkNamespace(.named(names[0])) { () throws(LinkError) in
-        var status = stat()
-        unsafe stat("/proc/thread-self/ns/net", &status)
-        return status.st_ino
-      }
-      #expect(inside != before)
+      var opened = try NamespaceBroker.shared.open(in: .named(names[0]))
       #expect(identity() == before)
-      #expect { try withNetworkNamespace(.path("/etc/hostname")) { () throws(LinkError) in } } throws: {
-        ($0 as? LinkError)?.code == .noSuchNamespace
-      }
-      #expect {
-        try withNetworkNamespace(.named(names[0])) { () throws(LinkError) in throw LinkError(errno: EBUSY, action: "x")
-        }
-      } throws: { ($0 as? LinkError)?.code == .busy }
+      let tun = opened.takeTun()
+      #expect(tun >= 0)
+      defer { close(tun) }
+      var name = [CChar](repeating: 0, count: Int(IFNAMSIZ))
+      for (position, byte) in "inside".utf8.enumerated() { name[position] = CChar(bitPattern: byte) }
+      #expect(unsafe coflow_tap_attach(tun, &name, -1, -1) == 0)
+      #expect(try LinkService(.named(names[0])).link(named: "inside").kind == "tun")
+      #expect { try LinkService().link(named: "inside") } throws: { ($0 as? LinkError)?.code == .noSuchLink }
+      #expect { try LinkService(.path("/etc/hostname")) } throws: { ($0 as? LinkError)?.code == .noSuchNamespace }
     }
   }
 }

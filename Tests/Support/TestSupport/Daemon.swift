@@ -12,9 +12,13 @@ package final class Daemon {
   private unowned let lab: Lab
   private let environment: [String: String]
   private let arguments: [String]
+  private let user: uid_t?
   private var process: BackgroundCommand?
 
-  init(lab: Lab, namespace: String, runDirectory: String, environment: [String: String], arguments: [String]) {
+  init(
+    lab: Lab, namespace: String, runDirectory: String, environment: [String: String], arguments: [String], user: uid_t?
+  ) {
+    self.user = user
     self.lab = lab
     self.namespace = namespace
     self.runDirectory = runDirectory
@@ -30,8 +34,11 @@ package final class Daemon {
   package var log: String { (process?.output ?? "") + (process?.errorOutput ?? "") }
 
   private var command: [String] {
-    ["ip", "netns", "exec", namespace, "\(TestEnvironment.programDirectory)/vswitchd", "--run-dir", runDirectory]
-      + arguments
+    let rights = user.map {
+      ["setpriv", "--reuid=\($0)", "--regid=\($0)", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+    }
+    return ["ip", "netns", "exec", namespace] + (rights ?? [])
+      + ["\(TestEnvironment.programDirectory)/vswitchd", "--run-dir", runDirectory] + arguments
   }
 
   /// Starts the daemon and waits until it answers.

@@ -86,12 +86,21 @@ package final class Lab {
   }
 
   /// A running switch in a namespace of its own.
-  package func daemon(environment: [String: String] = [:], arguments: [String] = []) throws -> Daemon {
+  /// - Parameter user: who it runs as, without any capability; nil for the test's own user with all of them.
+  package func daemon(
+    environment: [String: String] = [:], arguments: [String] = [], user: uid_t? = nil
+  ) throws -> Daemon {
     let number = daemons.count + 1
     let daemon = Daemon(
       lab: self, namespace: try namespace("sw\(number)"), runDirectory: "\(directory)/run\(number)",
-      environment: environment, arguments: arguments)
+      environment: environment, arguments: arguments, user: user)
     daemons.append(daemon)
+    if let user {
+      try FileManager.default.createDirectory(
+        atPath: daemon.runDirectory, withIntermediateDirectories: true,
+        attributes: [.ownerAccountID: user, .posixPermissions: 0o700])
+      try FileManager.default.setAttributes([.posixPermissions: 0o711], ofItemAtPath: directory)
+    }
     try daemon.start()
     return daemon
   }

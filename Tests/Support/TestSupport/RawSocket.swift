@@ -22,33 +22,18 @@ package final class RawSocket {
   ///   - namespace: name under /run/netns; nil for the test's own.
   ///   - interface: the link; it has to exist.
   package init(namespace: String?, interface: String) throws {
-    let done = DispatchSemaphore(value: 0)
-    let opened = Box()
-    Thread {
-      opened.value.withLock { $0 = Self.open(namespace: namespace, interface: interface) }
-      done.signal()
-    }.start()
-    done.wait()
-    descriptor = opened.value.withLock { $0 }
+    descriptor =
+      try namespace.map { try inNetworkNamespace($0) { Self.open(interface: interface) } }
+      ?? Self.open(interface: interface)
     if descriptor < 0 {
       throw TestFailure("no raw socket on \(interface) in \(namespace ?? "this namespace"): errno \(-descriptor)")
     }
   }
 
-  private final class Box: Sendable {
-    let value = Mutex<Int32>(-1)
-  }
-
   deinit { close(descriptor) }
 
   /// - Returns: the socket, or the negated errno.
-  private static func open(namespace: String?, interface: String) -> Int32 {
-    if let namespace {
-      let file = unsafe Glibc.open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
-      guard file >= 0 else { return -errno }
-      defer { close(file) }
-      guard ctest_enter_network_namespace(file) == 0 else { return -errno }
-    }
+  private static func open(interface: String) -> Int32 {
     let allProtocols = UInt16(0x0003).bigEndian
     let made = socket(AF_PACKET, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), Int32(allProtocols))
     guard made >= 0 else { return -errno }

@@ -24,12 +24,14 @@ extension DatabaseServer {
     if sessions[session.number] == nil { sessions[session.number] = SessionState(session: session) }
     flushBacklog(of: session.number, force: true)
     if request.method == "transact" { return await transact(request, session) }
+    // Sent from here, before anything else can happen: an update must not overtake the rows that it is about.
     do throws(OVSDBError) {
-      return .result(try answer(request, session))
+      session.respond(to: request, with: .result(try answer(request, session)))
     } catch {
       // These are bare words in ovsdb-server too.
-      return .error(error.details == nil ? .string(error.tag) : error.json)
+      session.respond(to: request, with: .error(error.details == nil ? .string(error.tag) : error.json))
     }
+    return .deferred
   }
 
   private func answer(_ request: JSONRPCRequest, _ session: JSONRPCSession) throws(OVSDBError) -> JSONValue {

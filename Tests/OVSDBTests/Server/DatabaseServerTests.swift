@@ -137,6 +137,36 @@ import Testing
     await served.server.close()
   }
 
+  /// While rows change all the time, a client that begins to monitor gets the rows before any change of them.
+  @Test func noUpdateOvertakesTheRowsThatItIsAbout() async throws {
+    let served = try await ServedDatabase()
+    _ = await served.server.transact((0..<200).map { Operation.insert("QoS", ["type": .string("q\($0)")]) })
+    let writer = Task {
+      var number = 0
+      while !Task.isCancelled {
+        number += 1
+        let notes: JSONValue = ["map", [["n", .string("\(number)")]]]
+        _ = await served.server.transact([
+          ["op": "update", "table": "QoS", "where": [["type", "==", "q7"]], "row": ["external_ids": notes]]
+        ])
+      }
+    }
+    defer { writer.cancel() }
+    for _ in 0..<10 {
+      let socket = try #require(RawSocket(served.path))
+      let sent = await socket.send(
+        """
+        {"id":1,"method":"monitor_cond_since","params":["Open_vSwitch","m",\
+        {"QoS":[{"columns":["type","external_ids"]}]},"00000000-0000-0000-0000-000000000000"]}
+        """)
+      #expect(sent)
+      let text = await blocking { socket.readBlocking(20, until: "\"id\":1,") }
+      #expect(text?.hasPrefix("{\"error\":null,\"id\":1,") == true, "\(text?.prefix(100) ?? "nothing")")
+    }
+    writer.cancel()
+    await served.server.close()
+  }
+
   @Test func clientWaitsForTheSwitch() async throws {
     let served = try await ServedDatabase()
     let fakeSwitch = await served.startSwitch()

@@ -69,7 +69,7 @@ package final class Datapath: Sendable {
     vhostUser.shutdown()
     state.withLock { state in
       worker.stop()
-      for bridge in state.bridges.values { bridge.macTable.deallocate() }
+      state.deallocate()
       state = ControlState()
       flowEvents.deallocate()
     }
@@ -83,30 +83,11 @@ package final class Datapath: Sendable {
   package func apply(_ config: SwitchConfig) -> [PortState] {
     state.withLock { state in
       let change = Change(from: state, to: config)
-      state.config = config
-      updateBridges(&state, config)
-      // First out of the tables, then out of the worker: it never forwards to a port that is gone.
-      let closing = change.closing.compactMap { key in state.remove(key) }
-      if !closing.isEmpty { publish(&state) }
-      for port in closing {
-        closePort(port, &state)
-        if change.reopening.contains(PortKey(bridge: port.bridge, name: port.config.name)) {
-          state.linkResets[PortKey(bridge: port.bridge, name: port.config.name), default: 0] += 1
-        }
-      }
+      state.want(config)
       state.failures = [:]
-      var opened: [PortIO] = []
-      for (bridge, port) in change.wanted {
-        let key = PortKey(bridge: bridge, name: port.name)
-        if state.ports[key] != nil {
-          update(key, port, &state)
-        } else {
-          do throws(ConfigError) {
-            if let io = try open(key, port, &state) { opened.append(io) }
-          } catch { state.failures[key] = error }
-        }
-      }
-      let found = states(&state)
+      updateBridges(&state, config)
+      let (opened, _) = carryOut(change, &state)
+      let found = states(of: state.sortedWanted, &state)
       _ = noteLinks(found, &state)
       publish(&state)
       removeBridges(&state, config)
@@ -120,10 +101,58 @@ package final class Datapath: Sendable {
     }
   }
 
+  /// Brings some ports of bridges that there are to what is wanted of them now, and leaves all else as it is: what it costs
+  /// does not depend on how many other ports there are.
+  /// - Returns: the states of those that are wanted.
+  package func apply(_ changes: [PortChange]) -> [PortState] {
+    state.withLock { state in
+      let change = Change(from: state, to: changes)
+      for change in changes {
+        let key = PortKey(bridge: change.bridge, name: change.port)
+        state.want(change.config, key)
+        state.failures[key] = nil
+      }
+      let (opened, hasChanged) = carryOut(change, &state)
+      let found = states(of: change.wanted.map(\.key), &state)
+      if noteLinks(found, &state) || hasChanged { publish(&state) }
+      if !opened.isEmpty {
+        let ports = Handover(opened)
+        worker.mailbox.perform { worker in for port in ports.take() { worker.add(port) } }
+      }
+      return found
+    }
+  }
+
+  /// Closes, opens and changes ports. What is opened or changed is in the forwarding tables that are published next.
+  /// - Returns: the ports to hand to the worker after that; and whether there is anything to publish.
+  private func carryOut(_ change: Change, _ state: inout ControlState) -> (opened: [PortIO], hasChanged: Bool) {
+    // First out of the tables, then out of the worker: it never forwards to a port that is gone.
+    let closing = change.closing.compactMap { key in state.remove(key) }
+    if !closing.isEmpty { publish(&state) }
+    for port in closing {
+      closePort(port, &state)
+      let key = PortKey(bridge: port.bridge, name: port.config.name)
+      if change.reopening.contains(key) { state.linkResets[key, default: 0] += 1 }
+    }
+    var opened: [PortIO] = []
+    var hasChanged = false
+    for (key, port) in change.wanted {
+      if state.ports[key] != nil {
+        if update(key, port, &state) { hasChanged = true }
+      } else {
+        do throws(ConfigError) {
+          if let io = try open(key, port, &state) { opened.append(io) }
+          hasChanged = true
+        } catch { state.failures[key] = error }
+      }
+    }
+    return (opened, hasChanged)
+  }
+
   /// The state of every configured port now. Links are asked about only if an event has told of them since.
   package func portStates() -> [PortState] {
     state.withLock { state in
-      let found = states(&state)
+      let found = states(of: state.sortedWanted, &state)
       if noteLinks(found, &state) { publish(&state) }
       return found
     }
@@ -159,8 +188,9 @@ package final class Datapath: Sendable {
   }
 
   /// Takes over what can change while a port is open.
-  private func update(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) {
-    guard var entry = state.ports[key], entry.config != port else { return }
+  /// - Returns: whether anything has.
+  private func update(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) -> Bool {
+    guard var entry = state.ports[key], entry.config != port else { return false }
     let old = entry.config
     entry.config = port
     if let wish = port.interface.portNumberRequest, wish != entry.portNumber {
@@ -173,10 +203,11 @@ package final class Datapath: Sendable {
       let slot = entry.slot
       worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
     }
-    guard old.interface != port.interface else { return }
+    guard old.interface != port.interface else { return true }
     // Our own change is an event, too, but one that is read later than now.
     state.links.forget(key)
     if let problem = entry.adjustLink() { state.failures[key] = problem }
+    return true
   }
 
   private func closePort(_ port: OpenPort, _ state: inout ControlState) {
@@ -232,39 +263,40 @@ package final class Datapath: Sendable {
     worker.mailbox.publish(tables)
     worker.mailbox.waitForGracePeriod()
     state.tables = tables
+    state.endGracePeriod()
   }
 
-  private func states(_ state: inout ControlState) -> [PortState] {
+  /// How configured ports are now.
+  private func states(of keys: [PortKey], _ state: inout ControlState) -> [PortState] {
     var ownLinks: LinkService?
-    var states: [PortState] = []
-    states.reserveCapacity(state.interfaceNames.count)
-    for bridge in state.config.bridges {
-      for port in bridge.ports {
-        let key = PortKey(bridge: bridge.name, name: port.name)
-        var result = PortState(bridge: bridge.name, name: port.name)
-        result.error = state.failures[key]
-        result.linkResets = state.linkResets[key] ?? 0
-        if let entry = state.ports[key] {
-          result.portNumber = entry.portNumber
-          if port.interface.kind.isDeviceless {
-            let isGuest = [.vhostUser, .vhostUserClient].contains(port.interface.kind)
-            let guest = isGuest ? vhostUser.description(slot: entry.slot) : nil
-            result.isAdminUp = true
-            result.isLinkUp = guest?.isUp ?? true
-            result.mtu = guest?.mtu
-            result.status = guest?.status ?? [:]
-          } else {
-            do throws(LinkError) {
-              try link(of: entry, key, &state, &ownLinks).fill(&result)
-            } catch {
-              if result.error == nil { result.error = error.configError }
-            }
-          }
-        }
-        states.append(result)
+    return keys.compactMap { key in
+      state.wanted[key].map { self.state(of: $0, key, &state, &ownLinks) }
+    }
+  }
+
+  private func state(
+    of port: PortConfig, _ key: PortKey, _ state: inout ControlState, _ ownLinks: inout LinkService?
+  ) -> PortState {
+    var result = PortState(bridge: key.bridge, name: key.name)
+    result.error = state.failures[key]
+    result.linkResets = state.linkResets[key] ?? 0
+    guard let entry = state.ports[key] else { return result }
+    result.portNumber = entry.portNumber
+    if port.interface.kind.isDeviceless {
+      let isGuest = [.vhostUser, .vhostUserClient].contains(port.interface.kind)
+      let guest = isGuest ? vhostUser.description(slot: entry.slot) : nil
+      result.isAdminUp = true
+      result.isLinkUp = guest?.isUp ?? true
+      result.mtu = guest?.mtu
+      result.status = guest?.status ?? [:]
+    } else {
+      do throws(LinkError) {
+        try link(of: entry, key, &state, &ownLinks).fill(&result)
+      } catch {
+        if result.error == nil { result.error = error.configError }
       }
     }
-    return states
+    return result
   }
 
   // MARK: links
@@ -304,7 +336,7 @@ package final class Datapath: Sendable {
       }
       if hasChanged { publish(&state) }
       // Perhaps what a port that failed has waited for.
-      if state.interfaceNames.contains(notice.name) { names.insert(notice.name) }
+      if state.wants(interface: notice.name) { names.insert(notice.name) }
       return names
     }
     for name in names { eventSource.yield(.linkChanged(name: name)) }
@@ -315,97 +347,6 @@ package final class Datapath: Sendable {
     guard let namespace = port.foreignNamespace() else { return }
     defer { close(namespace) }
     _ = try? links.watch(.descriptor(namespace))
-  }
-
-  // MARK: counters and MAC tables
-
-  /// Counters of every open port by bridge and port name, all taken at one moment between two bursts.
-  package func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] {
-    state.withLock { state in
-      let ports = state.ports.values.sorted { ($0.bridge, $0.portNumber) < ($1.bridge, $1.portNumber) }
-      let slots = ports.map(\.slot)
-      let counters = worker.mailbox.perform { worker in
-        slots.map { unsafe worker.burst.counters[Int($0)].values }
-      }
-      return zip(ports, counters).map { ($0.bridge, $0.config.name, $0.portNumber, $1) }
-    }
-  }
-
-  /// The MAC table of a bridge, nil if there is no such bridge.
-  package func macTable(bridge: String) -> [MACTableEntry]? {
-    state.withLock { state in
-      guard let table = state.bridges[bridge]?.macTable else { return nil }
-      var ports: [UInt16: (String, UInt16)] = [:]
-      for port in state.ports.values where port.bridge == bridge {
-        ports[port.slot] = (port.config.name, port.portNumber)
-      }
-      let rows = worker.mailbox.perform { worker in
-        var rows: [(vlan: UInt16, address: UInt64, port: UInt16, age: UInt32?)] = []
-        table.forEach(now: worker.now) { rows.append(($0, $1, $2, $3)) }
-        return rows
-      }
-      return rows.compactMap { row in
-        ports[row.port].map { port in
-          MACTableEntry(
-            vlan: row.vlan, address: MACAddress(bits: row.address), port: port.0, portNumber: port.1,
-            ageSeconds: row.age.map { Int($0) })
-        }
-      }
-      .sorted { ($0.portNumber, $0.vlan, $0.address) < ($1.portNumber, $1.vlan, $1.address) }
-    }
-  }
-
-  /// Removes learned entries (static ones stay); of one VLAN or port if given.
-  /// - Returns: how many were removed.
-  package func flushMACTable(bridge: String, vlan: UInt16? = nil, port: String? = nil) throws(ConfigError) -> Int {
-    try withTable(bridge, port: port) { table, slot, now in table.flush(vlan: vlan, port: slot, now: now) }
-  }
-
-  /// Adds a static entry, replacing any entry of that address and VLAN.
-  package func addMACEntry(bridge: String, port: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {
-    guard !address.isMulticast else {
-      throw ConfigError(cause: "\(address) is a multicast address", remedy: "give the address of one station")
-    }
-    let added = try withTable(bridge, port: port) { table, slot, now in
-      table.addStatic(vlan: vlan, address: address.bits, port: slot ?? 0, now: now)
-    }
-    guard added else {
-      throw ConfigError(
-        cause: "the MAC table of \(bridge) is full of static entries",
-        remedy: "raise other_config:mac-table-size, or remove one with `vsctl fdb del`")
-    }
-  }
-
-  /// Removes an entry, static or learned; throws if there is none.
-  package func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError) {
-    let removed = try withTable(bridge, port: nil) { table, _, now in
-      table.remove(vlan: vlan, address: address.bits, now: now)
-    }
-    guard removed else {
-      throw ConfigError(
-        cause: "\(bridge) has no entry for \(address) in VLAN \(vlan)", remedy: "see `vsctl fdb show \(bridge)`")
-    }
-  }
-
-  private func withTable<R: Sendable>(
-    _ bridge: String, port: String?, _ body: @escaping @Sendable (MACTable, UInt16?, UInt32) -> R
-  ) throws(ConfigError) -> R {
-    let result: Result<R, ConfigError> = state.withLock { state in
-      guard let table = state.bridges[bridge]?.macTable else {
-        return .failure(ConfigError(cause: "no bridge named \(bridge)", remedy: "see `vsctl list-br`"))
-      }
-      var slot: UInt16?
-      if let port {
-        slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot
-        if slot == nil {
-          return .failure(
-            ConfigError(cause: "no working port \(port) on \(bridge)", remedy: "see `vsctl list-ports \(bridge)`"))
-        }
-      }
-      let exit = slot
-      return .success(worker.mailbox.perform { worker in body(table, exit, worker.now) })
-    }
-    return try result.get()
   }
 }
 

@@ -8,23 +8,38 @@ struct Change {
   var closing: [PortKey] = []
   /// Those of `closing` that are to be opened again because their device had gone.
   var reopening: Set<PortKey> = []
-  /// All ports wanted, in the order of the configuration.
-  var wanted: [(bridge: String, port: PortConfig)] = []
+  /// Ports wanted: all that there are to be, or those of a change.
+  var wanted: [(key: PortKey, port: PortConfig)] = []
 
+  /// From all open ports to a whole configuration.
   init(from state: ControlState, to config: SwitchConfig) {
     var kept: Set<PortKey> = []
     for bridge in config.bridges {
       for port in bridge.ports {
         let key = PortKey(bridge: bridge.name, name: port.name)
-        wanted.append((bridge.name, port))
-        guard let open = state.ports[key] else { continue }
-        if !Change.needsReopen(open.config.interface, port.interface) {
-          // While a description stands no event has told that the device has gone.
-          if state.links[key] == nil, open.isDeviceGone() { reopening.insert(key) } else { kept.insert(key) }
-        }
+        if want(port, key, state) { kept.insert(key) }
       }
     }
     closing = state.ports.keys.filter { !kept.contains($0) }
+  }
+
+  /// From some ports to what is wanted of them now.
+  init(from state: ControlState, to changes: [PortChange]) {
+    for change in changes {
+      let key = PortKey(bridge: change.bridge, name: change.port)
+      let isKept = if let port = change.config { want(port, key, state) } else { false }
+      if !isKept, state.ports[key] != nil { closing.append(key) }
+    }
+  }
+
+  /// - Returns: whether the port is open and can take over the configuration.
+  private mutating func want(_ port: PortConfig, _ key: PortKey, _ state: ControlState) -> Bool {
+    wanted.append((key, port))
+    guard let open = state.ports[key], !Change.needsReopen(open.config.interface, port.interface) else { return false }
+    // While a description stands no event has told that the device has gone.
+    guard state.links[key] == nil, open.isDeviceGone() else { return true }
+    reopening.insert(key)
+    return false
   }
 
   /// Whether an open port can't just take over another configuration.

@@ -12,12 +12,12 @@ struct BridgeState: @unchecked Sendable {
 
 /// The datapath's state behind its lock.
 struct ControlState {
-  var config = SwitchConfig() {
-    didSet { interfaceNames = Set(config.bridges.lazy.flatMap(\.ports).map(\.interface.name)) }
-  }
-  /// Of all configured ports.
-  private(set) var interfaceNames: Set<String> = []
+  /// All configured ports.
+  private(set) var wanted: [PortKey: PortConfig] = [:]
+  /// How many configured ports there are by the name of their interface.
+  private var interfaceUses: [String: Int] = [:]
   private(set) var ports: [PortKey: OpenPort] = [:]
+  private var slots = SlotTable()
   /// What the system said of the open ports' links.
   var links = LinkDescriptions()
   /// Why configured ports could not be opened.
@@ -27,10 +27,39 @@ struct ControlState {
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
   private var slotsInUse = SlotSet()
+  /// Bridges of which a port has come, gone, or has its link no longer or again.
+  private var bridgesWithNewLinks: Set<String> = []
   /// By bridge, the OpenFlow numbers of its open ports.
   private var numbersInUse: [String: Set<UInt16>] = [:]
   /// Number of the next bridge's flow tables.
   private var nextBridgeIdentifier: UInt32 = 1
+
+  /// Notes what is configured.
+  mutating func want(_ config: SwitchConfig) {
+    wanted = [:]
+    interfaceUses = [:]
+    for bridge in config.bridges {
+      for port in bridge.ports { want(port, PortKey(bridge: bridge.name, name: port.name)) }
+    }
+  }
+
+  /// Notes what is configured of one port; nil: it is no longer.
+  mutating func want(_ port: PortConfig?, _ key: PortKey) {
+    let old = wanted[key]?.interface.name
+    wanted[key] = port
+    if old == port?.interface.name { return }
+    if let old {
+      let count = interfaceUses[old] ?? 0
+      interfaceUses[old] = count > 1 ? count - 1 : nil
+    }
+    if let new = port?.interface.name { interfaceUses[new, default: 0] += 1 }
+  }
+
+  /// All configured ports in order of their names.
+  var sortedWanted: [PortKey] { wanted.keys.sorted { ($0.bridge, $0.name) < ($1.bridge, $1.name) } }
+
+  /// Whether a port has an interface of this name configured.
+  func wants(interface name: String) -> Bool { interfaceUses[name] != nil }
 
   /// Adds a bridge with its first rule, if it is to have one. Without memory for flow tables it is a learning bridge.
   mutating func addBridge(_ config: BridgeConfig, macTable: MACTable, events: EventRing, seed: UInt64) {
@@ -53,6 +82,8 @@ struct ControlState {
 
   /// Takes a port that was opened, or what has changed of one.
   mutating func put(_ port: OpenPort, _ key: PortKey) {
+    slots.put(port, key)
+    bridgesWithNewLinks.insert(key.bridge)
     if let old = ports.updateValue(port, forKey: key) {
       if old.portNumber == port.portNumber { return }
       numbersInUse[key.bridge]?.remove(old.portNumber)
@@ -64,6 +95,8 @@ struct ControlState {
   mutating func noteLink(_ key: PortKey, isUp: Bool) -> Bool {
     guard let known = ports[key], known.isLinkUp != isUp else { return false }
     ports[key]?.isLinkUp = isUp
+    slots.noteLink(known.slot, isUp: isUp)
+    bridgesWithNewLinks.insert(key.bridge)
     return true
   }
 
@@ -71,6 +104,8 @@ struct ControlState {
   mutating func remove(_ key: PortKey) -> OpenPort? {
     guard let port = ports.removeValue(forKey: key) else { return nil }
     numbersInUse[key.bridge]?.remove(port.portNumber)
+    slots.remove(port.slot, key)
+    bridgesWithNewLinks.insert(key.bridge)
     links.forget(key)
     return port
   }
@@ -94,46 +129,34 @@ struct ControlState {
     ports.filter { $0.key.bridge == bridge }.map { ($1.number, $1.slot) }
   }
 
-  /// The forwarding tables for what is open now.
-  func makeTables() -> ForwardingTables {
-    let slotCount = slotsInUse.limit
-    var entries = (0..<slotCount).map { _ in ForwardingPort(vlan: VLANPolicy(VLANConfig())) }
+  /// The forwarding tables for what is open now: made anew each time, from flat records.
+  mutating func makeTables() -> ForwardingTables {
+    let names = bridges.keys.sorted()
+    var (entries, members) = slots.entries(bridges: names)
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
-    let peers = patchPeers()
     var flowBridges: [FlowBridgeOwner] = []
-    let portsByBridge = Dictionary(grouping: ports, by: \.key.bridge)
-    for (index, name) in bridges.keys.sorted().enumerated() {
+    for (index, name) in names.enumerated() {
       guard let bridge = bridges[name] else { continue }
-      var members: [UInt16] = []
-      var numbered: [(number: PortNumber, slot: UInt16)] = []
-      let bridgePorts = portsByBridge[name] ?? []
-      for (key, port) in bridgePorts {
-        let slot = Int(port.slot)
-        if port.config.interface.kind == .patch {
-          guard let peer = peers[key] else { continue }
-          entries[slot].patchPeer = peer
+      if let settings = bridge.flows?.portSettings, !settings.isEmpty {
+        for slot in members[index] {
+          guard let settings = settings[slots.number(of: slot)] else { continue }
+          entries[Int(slot)].isClosed = settings.contains(.noForward) || settings.contains(.isDown)
+          entries[Int(slot)].isLeftOutOfFloods = settings.contains(.noFlood) || entries[Int(slot)].isClosed
         }
-        entries[slot].bridge = UInt16(index)
-        entries[slot].isProtected = port.config.isProtected
-        entries[slot].forwardsReservedMulticast = port.config.forwardReservedMulticast
-        let settings = bridge.flows?.portSettings[port.number] ?? []
-        entries[slot].isClosed = settings.contains(.noForward) || settings.contains(.isDown)
-        entries[slot].isLeftOutOfFloods = settings.contains(.noFlood) || entries[slot].isClosed
-        entries[slot].vlan.deallocate()
-        entries[slot].vlan = VLANPolicy(port.config.vlan)
-        members.append(port.slot)
-        numbered.append((port.number, port.slot))
       }
-      bridge.flows?.noteLivePorts(Set(bridgePorts.lazy.filter(\.value.isLinkUp).map(\.value.number)))
+      if bridgesWithNewLinks.contains(name) { bridge.flows?.noteLivePorts(slots.livePorts(of: name)) }
       var flows: FlowBridge?
       var normalRule: NormalRule?
       if bridge.flows?.isStandalone == true {
         // As a learning bridge, whatever the rules say.
       } else if let slot = bridge.flows?.normalSlot, let tables = bridge.flows?.tables {
         normalRule = NormalRule(tables: tables.reader, slot: slot)
-      } else if let owner = bridge.flows?.makeBridge(index: UInt16(index), ports: numbered) {
-        flowBridges.append(owner)
-        flows = owner.bridge
+      } else {
+        let numbered = members[index].map { (number: slots.number(of: $0), slot: $0) }
+        if let owner = bridge.flows?.makeBridge(index: UInt16(index), ports: numbered) {
+          flowBridges.append(owner)
+          flows = owner.bridge
+        }
       }
       bridgeEntries.append(
         (
@@ -142,25 +165,19 @@ struct ControlState {
             forwardsReservedMulticast: bridge.config.forwardReservedMulticast,
             hasFloodVLANs: !bridge.config.floodVLANs.isEmpty, floodVLANs: VLANSet(bridge.config.floodVLANs),
             flows: flows, normalRule: normalRule),
-          members.sorted()
+          members[index]
         ))
     }
+    bridgesWithNewLinks = []
     return ForwardingTables(ports: entries, bridges: bridgeEntries, flowBridges: flowBridges)
   }
 
-  /// The slot at the other end of each patch port whose peer is a patch port that names it.
-  private func patchPeers() -> [PortKey: UInt16] {
-    let patches = ports.filter { $0.value.config.interface.kind == .patch }
-    let keysByName = Dictionary(grouping: patches.keys, by: \.name)
-    var peers: [PortKey: UInt16] = [:]
-    for (key, port) in patches {
-      guard let wanted = port.config.interface.options["peer"] else { continue }
-      for candidate in keysByName[wanted] ?? [] where candidate != key {
-        guard let peer = patches[candidate], peer.config.interface.options["peer"] == key.name else { continue }
-        peers[key] = peer.slot
-        break
-      }
-    }
-    return peers
+  /// Frees what only forwarding tables point to that no worker uses any more: after the grace period of the latest.
+  mutating func endGracePeriod() { slots.freeRetired() }
+
+  /// Frees what forwarding tables point to; there is no worker any more.
+  mutating func deallocate() {
+    for bridge in bridges.values { bridge.macTable.deallocate() }
+    slots.deallocate()
   }
 }

@@ -41,7 +41,7 @@ package final class DatapathHarness {
     events = try EventRing(byteCountLog2: 16)
     worker = try Worker(
       engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds })
-    state.config = config
+    state.want(config)
     for bridge in config.bridges {
       state.addBridge(
         bridge,
@@ -66,7 +66,7 @@ package final class DatapathHarness {
   }
 
   deinit {
-    for bridge in state.bridges.values { bridge.macTable.deallocate() }
+    state.deallocate()
     events.deallocate()
   }
 
@@ -85,6 +85,7 @@ package final class DatapathHarness {
     let tables = state.makeTables()
     worker.mailbox.publish(tables)
     state.tables = tables
+    state.endGracePeriod()
   }
 
   /// Gives ports of a bridge other settings (OFPPC_…), by port number.

@@ -75,7 +75,8 @@ struct NormalRule {
   let version: UInt64
 }
 
-/// Owner of one version of the forwarding arrays and of the VLAN sets in them. Made by control code; workers must be past it before it goes.
+/// Owner of one version of the forwarding arrays and of the bridges' VLAN sets in them; those of ports are `SlotTable`'s. Made by
+/// control code; workers must be past it before it goes.
 @safe final class ForwardingTables {
   let forwarding: Forwarding
   private let cell: UnsafeMutablePointer<Forwarding>
@@ -126,7 +127,6 @@ struct NormalRule {
   var address: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(cell) }
 
   deinit {
-    for slot in 0..<forwarding.portLimit { unsafe forwarding.ports[slot].vlan.deallocate() }
     for index in 0..<forwarding.bridgeCount { unsafe forwarding.bridges[index].floodVLANs.deallocate() }
     unsafe forwarding.ports.deallocate()
     unsafe forwarding.bridges.deallocate()

@@ -94,9 +94,15 @@ package actor RemoteDatabase {
 
   /// The contents now and every change from then on, none lost, none twice; a slow reader gets several merged.
   package func changes() -> (snapshot: DatabaseSnapshot, changes: AsyncStream<Changes>) {
+    let (snapshot, mailbox) = subscribe()
+    return (snapshot, mailbox.stream)
+  }
+
+  /// The same for a reader that takes changes when it likes.
+  package func subscribe() -> (snapshot: DatabaseSnapshot, mailbox: ChangeMailbox) {
     let mailbox = ChangeMailbox()
     readers.append(DatabaseServer.WeakMailbox(mailbox: mailbox))
-    return (published, mailbox.stream)
+    return (published, mailbox)
   }
 
   package var access: DatabaseAccess {

@@ -137,7 +137,9 @@ extension Datum {
   }
 
   /// The elements (or keys) that are here and not in `other`; linear.
-  func setDifference(_ other: Datum) -> [Atom] { Self.merge(atoms, other.atoms) { here, there in here && !there } }
+  package func setDifference(_ other: Datum) -> [Atom] {
+    Self.merge(atoms, other.atoms) { here, there in here && !there }
+  }
 
   /// The set of the elements that are in one of the sets only; linear.
   func setSymmetricDifference(_ other: Datum) -> Datum {

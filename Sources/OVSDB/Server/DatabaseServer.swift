@@ -138,9 +138,15 @@ package actor DatabaseServer {
   /// The contents now and every change from then on, none lost, none twice. A slow reader gets several
   /// transactions merged into one element, so nothing piles up.
   package func changes() -> (snapshot: DatabaseSnapshot, changes: AsyncStream<Changes>) {
+    let (snapshot, mailbox) = subscribe()
+    return (snapshot, mailbox.stream)
+  }
+
+  /// The same for a reader that takes changes when it likes.
+  package func subscribe() -> (snapshot: DatabaseSnapshot, mailbox: ChangeMailbox) {
     let mailbox = ChangeMailbox()
     mailboxes.append(WeakMailbox(mailbox: mailbox))
-    return (database.snapshot, mailbox.stream)
+    return (database.snapshot, mailbox)
   }
 
   /// Runs a transaction; returns when it is durable and monitors have been told.

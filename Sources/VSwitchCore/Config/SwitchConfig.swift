@@ -59,6 +59,20 @@ public struct PortConfig: Equatable, Sendable {
   }
 }
 
+/// What one port of a bridge is to be from now on, where the bridge itself stays as it is.
+public struct PortChange: Equatable, Sendable {
+  public var bridge: String
+  public var port: String
+  /// Nil: there is to be no such port.
+  public var config: PortConfig?
+
+  public init(bridge: String, port: String, config: PortConfig?) {
+    self.bridge = bridge
+    self.port = port
+    self.config = config
+  }
+}
+
 /// How a port treats VLANs: columns `vlan_mode`, `tag`, `trunks`, `cvlans`, `other_config:priority-tags`,
 /// `other_config:qinq-ethtype` of table Port.
 public struct VLANConfig: Equatable, Sendable {

@@ -9,6 +9,8 @@ import VSwitchCore
 struct AgentPorts {
   /// As they were told last.
   var described: [PortNumber: PortDescription] = [:]
+  /// Their numbers by the names that they have in the database.
+  var numbers: [String: PortNumber] = [:]
   /// What controllers have set, but for `down`, which is the link's own where there is a link.
   var settings: [PortNumber: PortDescription.Configuration] = [:]
   /// When each was first seen, nanoseconds of the rules' clock.
@@ -16,12 +18,39 @@ struct AgentPorts {
 }
 
 extension BridgeAgent {
-  /// Takes note of the ports as they are now, and tells sessions what is new.
-  func note(_ states: [PortState], changedBy source: ControllerSession? = nil) async {
-    let before = ports.described
+  /// Takes note of all ports as they are now, and tells sessions what is new.
+  private func noteAll(_ states: [PortState], changedBy source: ControllerSession) async {
+    var news = PortNews(changed: states.filter { $0.bridge == name })
+    news.gone = Set(ports.numbers.keys.lazy.map { QualifiedPort(self.name, $0) })
+      .subtracting(news.changed.lazy.map { QualifiedPort($0) })
+    await note(news, changedBy: source)
+  }
+
+  /// Takes note of what is new of the bridge's ports, and tells sessions.
+  func note(_ news: PortNews, changedBy source: ControllerSession? = nil) async {
     var now: [PortNumber: PortDescription] = [:]
-    for port in describe(states) { now[port.number] = port }
-    ports.described = now
+    var numbers: [String: PortNumber] = [:]
+    for state in news.changed {
+      guard let port = describe(state) else { continue }
+      now[port.number] = port
+      numbers[state.name] = port.number
+    }
+    // What was known of these ports, and of those whose numbers they have now.
+    var before: [PortNumber: PortDescription] = [:]
+    for place in news.places {
+      if let number = ports.numbers[place.port] { before[number] = ports.described[number] }
+    }
+    for number in now.keys { before[number] = ports.described[number] }
+    for place in news.places { ports.numbers[place.port] = numbers[place.port] }
+    for number in before.keys { ports.described[number] = nil }
+    for (number, port) in now { ports.described[number] = port }
+    await tell(before, now, changedBy: source)
+  }
+
+  /// Tells sessions how some ports have changed.
+  private func tell(
+    _ before: [PortNumber: PortDescription], _ now: [PortNumber: PortDescription], changedBy source: ControllerSession?
+  ) async {
     let clock = plane.flowClock
     var changes: [PortStatus] = []
     for (number, port) in before where now[number] == nil {
@@ -48,17 +77,15 @@ extension BridgeAgent {
     }
   }
 
-  private func describe(_ states: [PortState]) -> [PortDescription] {
-    states.filter { $0.bridge == name }.compactMap { state in
-      guard var port = PortDescription(state) else { return nil }
-      port.configuration.formUnion(ports.settings[port.number] ?? [])
-      if port.configuration.contains(.down) { port.state.remove(.live) }
-      return port
-    }
+  private func describe(_ state: PortState) -> PortDescription? {
+    guard var port = PortDescription(state) else { return nil }
+    port.configuration.formUnion(ports.settings[port.number] ?? [])
+    if port.configuration.contains(.down) { port.state.remove(.live) }
+    return port
   }
 
   private func currentPorts() async -> [PortDescription] {
-    describe(await blocking { [plane] in plane.portStates() })
+    await blocking { [plane] in plane.portStates() }.filter { $0.bridge == name }.compactMap(describe)
   }
 
   func portDescriptions(_ wanted: PortNumber) async -> [PortDescription] {
@@ -96,7 +123,7 @@ extension BridgeAgent {
       ports.settings[port.number] = settings.isEmpty ? nil : settings
       await apply(settings, to: port.number)
     }
-    await note(await blocking { [plane] in plane.portStates() }, changedBy: source)
+    await noteAll(await blocking { [plane] in plane.portStates() }, changedBy: source)
   }
 
   private func apply(_ configuration: PortDescription.Configuration, to number: PortNumber) async {

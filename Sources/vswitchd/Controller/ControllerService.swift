@@ -31,7 +31,7 @@ actor ControllerService: Service {
   private var listeners: [String: [Listener]] = [:]
   /// What the database asked for last; nothing is done before `open`.
   private var plans: [BridgePlan] = []
-  private var states: [PortState] = []
+  private var states = PortStates()
   private var isOpen = false
   private let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let wakeUps: AsyncStream<Void>
@@ -52,15 +52,25 @@ actor ControllerService: Service {
   /// Begins to have sockets and to connect.
   func open() async {
     isOpen = true
-    await follow(plans, states)
+    await follow(plans, isNew: true, PortNews())
   }
 
   /// Serves these bridges and no others, from `open` on, and tells of their ports.
-  func follow(_ plans: [BridgePlan], _ states: [PortState]) async {
+  /// - Parameter news: what is new of the ports since the last call.
+  func follow(_ plans: [BridgePlan], _ news: PortNews) async {
+    _ = states.take(news.changed, gone: news.gone)
+    let isNew = plans != self.plans
     let old = self.plans
     self.plans = plans
-    self.states = states
-    guard isOpen else { return }
+    if isOpen { await follow(old, isNew: isNew, news) }
+  }
+
+  /// - Parameters:
+  ///   - old: the plans until now.
+  ///   - isNew: whether there are others now.
+  private func follow(_ old: [BridgePlan], isNew: Bool, _ news: PortNews) async {
+    for (bridge, news) in news.byBridge { await agents[bridge]?.note(news) }
+    guard isNew else { return }
     let names = Set(plans.map(\.name))
     for (name, agent) in agents where !names.contains(name) {
       agents[name] = nil
@@ -70,12 +80,11 @@ actor ControllerService: Service {
     for plan in plans {
       if let agent = agents[plan.name] {
         if old.first(where: { $0.name == plan.name }) != plan { await agent.follow(plan) }
-        await agent.note(states)
         await agent.followControllers(places, eventLoops, logger) { [wake] in wake.yield() }
       } else {
         let agent = BridgeAgent(plan, plane: plane)
         agents[plan.name] = agent
-        await agent.note(states)
+        await agent.note(PortNews(changed: states.all.values.filter { $0.bridge == plan.name }))
         await agent.watchControllers()
         await listen(agent)
         await agent.followControllers(places, eventLoops, logger) { [wake] in wake.yield() }
@@ -145,7 +154,7 @@ actor ControllerService: Service {
       }
     }
     isOpen = true
-    await follow([], [])
+    await follow([], PortNews())
     try? await eventLoops.shutdownGracefully()
   }
 

@@ -4,22 +4,46 @@
 import OVSDB
 
 enum ChangeFilter {
-  /// The columns that `DesiredState` and `BridgePlan` read.
-  private static let columns: [String: [String]] = [
-    "Open_vSwitch": ["bridges", "next_cfg", "other_config", "ssl"],
+  /// The columns that `DesiredState` and `BridgePlan` read and that are not of one port alone.
+  private static let switchColumns: [String: [String]] = [
+    "Open_vSwitch": ["bridges", "other_config", "ssl"],
     "Bridge": [
-      "name", "ports", "datapath_type", "flood_vlans", "other_config", "controller", "fail_mode", "protocols",
+      "name", "datapath_type", "flood_vlans", "other_config", "controller", "fail_mode", "protocols",
     ],
     "Controller": [
       "target", "type", "max_backoff", "inactivity_probe", "enable_async_messages", "controller_queue_size",
       "controller_rate_limit", "controller_burst_limit",
     ],
     "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
+  ]
+  /// Those of ports, and what a client raises to be told when all is done.
+  private static let otherColumns: [String: [String]] = [
+    "Open_vSwitch": ["next_cfg"], "Bridge": ["ports"],
     "Port": ["name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config"],
     "Interface": ["name", "type", "options", "mac", "mtu_request", "ofport_request"],
   ]
+  /// What the switch writes of an interface, but for its counters.
+  private static let statusColumns = [
+    "ofport", "error", "mac_in_use", "mtu", "ifindex", "admin_state", "link_state", "link_speed", "duplex",
+    "link_resets", "status",
+  ]
 
   static func concernsDatapath(_ changes: Changes) -> Bool {
+    concernsMoreThanPorts(changes) || touches(changes, otherColumns)
+  }
+
+  /// Whether more has changed than which ports there are and what they are.
+  static func concernsMoreThanPorts(_ changes: Changes) -> Bool { touches(changes, switchColumns) }
+
+  /// Whether a row of Port or Interface is otherwise in a column that is read.
+  static func concernsPort(_ change: RowChange) -> Bool {
+    otherColumns[change.table.name]?.contains { change.touches($0) } ?? false
+  }
+
+  /// Whether a row of Interface has been written where the switch writes.
+  static func touchesStatus(_ change: RowChange) -> Bool { statusColumns.contains { change.touches($0) } }
+
+  private static func touches(_ changes: Changes, _ columns: [String: [String]]) -> Bool {
     changes.tables.contains { table, rows in
       guard let columns = columns[table] else { return false }
       return rows.values.contains { change in columns.contains { change.touches($0) } }

@@ -1,16 +1,15 @@
-// What the database asks for, read once from a snapshot: the datapath's configuration, the rows it came from (status
-// goes back there), and what is wrong in it, object by object, so that one bad row does not stop the others. Pure and
-// deterministic: rows are taken in order of their names. Meaning of columns: ovs-vswitchd.conf.db(5).
+// What the database asks for, read from a snapshot: the datapath's configuration, the rows it came from (status goes back
+// there), and what is wrong in it, object by object, so that one bad row does not stop the others. Pure and deterministic:
+// rows are taken in order of their names. Read as a whole here; brought up to date by what has changed in
+// DesiredState+Update.swift, and both give the same. Meaning of columns: ovs-vswitchd.conf.db(5).
 
 import OVSDB
 import VSwitchCore
 
 private typealias Root = OpenVSwitch.Root
-private typealias Bridge = OpenVSwitch.Bridge
-private typealias Port = OpenVSwitch.Port
 
 /// The desired state and where it was written.
-struct DesiredState: Sendable {
+struct DesiredState: Equatable, Sendable {
   /// An interface that the database names.
   struct Interface: Equatable, Sendable {
     var row: RowUUID
@@ -22,102 +21,182 @@ struct DesiredState: Sendable {
     var error: ConfigError?
   }
 
-  var config = SwitchConfig()
-  /// Rows of table Bridge by name, for those in `config`.
-  var bridges: [String: RowUUID] = [:]
-  var interfaces: [Interface] = []
-  /// Values that were ignored, in words; for the log.
-  var warnings: [String] = []
+  /// A port that the database names, or a bridge's own whose row nobody wrote.
+  struct Port: Equatable, Sendable {
+    /// Nil: there is no row.
+    var row: RowUUID?
+    var name: String
+    var interfaces: [Interface] = []
+    /// Nil: it can't even be tried.
+    var config: PortConfig?
+    /// What it asks for as a number; the number itself is in `config`.
+    var wish: PortNumbering.Wish?
+    var warnings: [String] = []
+  }
 
-  /// - Parameters:
-  ///   - numbering: keeps ports' numbers over calls.
-  ///   - readings: keeps what was read of ports over calls.
-  init(_ database: DatabaseSnapshot, numbering: inout PortNumbering, readings: inout PortReadings) {
+  struct Bridge: Equatable, Sendable {
+    var row: RowUUID
+    /// Without its ports.
+    var config: BridgeConfig
+    var ports: [String: Port] = [:]
+    /// The port that has the interface of the bridge's name.
+    var ownPort: String?
+  }
+
+  var busyPoll = false
+  var bridges: [String: Bridge] = [:]
+  /// Where the rows of Port are, and those of Interface.
+  var portsByRow: [RowUUID: QualifiedPort] = [:]
+  var portsByInterface: [RowUUID: QualifiedPort] = [:]
+  /// Ports that are tried, by the name of their interface.
+  var portsByDevice: [String: QualifiedPort] = [:]
+  /// Rows that two others name, in words; for the log.
+  var conflicts: [String] = []
+  /// Values of the switch and of bridges that were ignored, in words; for the log.
+  private var settingWarnings: [String] = []
+  /// Ports of which values were ignored.
+  var portsWithWarnings: Set<QualifiedPort> = []
+
+  /// - Parameter numbering: keeps ports' numbers over calls.
+  init(_ database: DatabaseSnapshot, numbering: inout PortNumbering) {
     guard let root = database.only("Open_vSwitch") else {
       numbering.keep(bridges: [])
-      readings.endPass([])
       return
     }
-    let settings = Settings(root[Root.otherConfig])
-    config.busyPoll = settings.boolean("busy-poll")
-
-    let rows = database.rows("Bridge", root[Root.bridges]).sorted { $0.name < $1.name }
-    var takenPorts: Set<RowUUID> = []
-    var takenInterfaces: Set<RowUUID> = []
-    for row in rows {
-      var bridge = BridgeConfig(name: row.name)
-      readSettings(of: row, into: &bridge)
-      let plan = BridgePlan(row, database)
-      bridge.isSecure = plan.isSecure
-      bridge.hasControllers = plan.hasControllers
-      var wishes: [PortNumbering.Wish] = []
-      var hasOwnPort = false
-      for (name, port) in Self.byName(database.rows("Port", row[Bridge.ports])) {
-        guard takenPorts.insert(port.uuid).inserted else {
-          warnings.append("port \(name) of bridge \(row.name) already belongs to another bridge")
-          continue
-        }
-        let candidates = Self.byName(database.rows("Interface", port[Port.interfaces]))
-        for (index, (interfaceName, interface)) in candidates.enumerated() {
-          guard takenInterfaces.insert(interface.uuid).inserted else {
-            warnings.append("interface \(interfaceName) of port \(name) already belongs to another port")
-            continue
-          }
-          var entry = Interface(row: interface.uuid, bridge: row.name, port: name, name: interfaceName)
-          if interfaceName == row.name { hasOwnPort = true }
-          if index > 0 {
-            entry.error = ConfigError(
-              cause: "port \(name) has \(candidates.count) interfaces, and bonds are not built yet",
-              remedy: "leave only \(candidates[0].name) in it")
-          } else {
-            let reading = readings.reading(port, interface, bridge: row)
-            warnings += reading.warnings
-            switch reading.config {
-            case .success(let config):
-              bridge.ports.append(config)
-              wishes.append(
-                PortNumbering.Wish(
-                  port: name, isLocal: interfaceName == row.name, request: config.interface.portNumberRequest,
-                  previous: reading.previousNumber))
-            case .failure(let error): entry.error = error
-            }
-          }
-          interfaces.append(entry)
+    busyPoll = Settings(root[Root.otherConfig]).boolean("busy-poll")
+    for row in database.rows("Bridge", root[Root.bridges]).sorted(by: { $0.name < $1.name }) {
+      bridges[row.name] = Bridge(row: row.uuid, config: config(of: row, database))
+      for (name, port) in Self.byName(database.rows("Port", row[OpenVSwitch.Bridge.ports])) {
+        if portsByRow[port.uuid] == nil {
+          attach(port, to: row, database)
+        } else {
+          conflicts.append("port \(name) of bridge \(row.name) already belongs to another bridge")
         }
       }
-      if !hasOwnPort {
-        // As Open vSwitch does: every bridge has its own port, also where nobody wrote its row.
-        bridge.ports.append(
-          PortConfig(name: row.name, interface: InterfaceConfig(name: row.name, kind: .internal)))
-        wishes.append(PortNumbering.Wish(port: row.name, isLocal: true, request: nil, previous: nil))
-      }
-      let numbers = numbering.assign(bridge: row.name, wishes)
-      for index in bridge.ports.indices {
-        bridge.ports[index].interface.portNumberRequest = numbers[bridge.ports[index].name]
-      }
-      bridges[row.name] = row.uuid
-      config.bridges.append(bridge)
+      attachOwnPort(to: row.name)
+      number(bridge: row.name, &numbering)
     }
-    numbering.keep(bridges: Set(rows.map(\.name)))
-    readings.endPass(takenPorts)
+    numbering.keep(bridges: Set(bridges.keys))
+  }
+
+  // MARK: what it says
+
+  /// The whole of it for the datapath: bridges by name, and of each its ports by name.
+  var config: SwitchConfig {
+    var config = SwitchConfig()
+    config.busyPoll = busyPoll
+    for (_, bridge) in bridges.sorted(by: { $0.key < $1.key }) {
+      var whole = bridge.config
+      // The port without a row is the last.
+      whole.ports = bridge.ports.values
+        .sorted { $0.row == nil ? false : $1.row == nil ? true : $0.name < $1.name }.compactMap(\.config)
+      config.bridges.append(whole)
+    }
+    return config
+  }
+
+  /// Values that were ignored, in words; for the log.
+  var warnings: [String] {
+    conflicts + settingWarnings
+      + portsWithWarnings.sorted().flatMap { bridges[$0.bridge]?.ports[$0.port]?.warnings ?? [] }
+  }
+
+  subscript(port: QualifiedPort) -> Port? { bridges[port.bridge]?.ports[port.port] }
+
+  /// All interfaces by bridge and port.
+  var interfaces: [Interface] {
+    bridges.sorted { $0.key < $1.key }.flatMap { _, bridge in
+      bridge.ports.sorted { $0.key < $1.key }.flatMap(\.value.interfaces)
+    }
+  }
+
+  // MARK: its parts
+
+  private mutating func config(of row: Row, _ database: DatabaseSnapshot) -> BridgeConfig {
+    var bridge = BridgeConfig(name: row.name)
+    let settings = Settings(row[OpenVSwitch.Bridge.otherConfig])
+    bridge.macAgeingSeconds = settings.integer("mac-aging-time", default: 300, in: 15...3600)
+    bridge.macTableLimit = settings.integer("mac-table-size", default: 8192, in: 10...1_000_000)
+    bridge.floodVLANs = Set(row[OpenVSwitch.Bridge.floodVLANs].compactMap(UInt16.init(exactly:)))
+    bridge.forwardReservedMulticast = settings.boolean("forward-bpdu")
+    if let text = settings["hwaddr"] {
+      bridge.hardwareAddress = MACAddress(
+        ofStation: text, "other_config:hwaddr of bridge \(row.name)", warnings: &settingWarnings)
+    }
+    let plan = BridgePlan(row, database)
+    bridge.isSecure = plan.isSecure
+    bridge.hasControllers = plan.hasControllers
+    return bridge
+  }
+
+  /// Reads a port of a bridge, as yet without a number.
+  mutating func attach(_ row: Row, to bridge: Row, _ database: DatabaseSnapshot) {
+    let place = QualifiedPort(bridge.name, row.name)
+    var port = Port(row: row.uuid, name: row.name)
+    let candidates = Self.byName(database.rows("Interface", row[OpenVSwitch.Port.interfaces]))
+    for (index, (name, interface)) in candidates.enumerated() {
+      guard portsByInterface[interface.uuid] == nil else {
+        conflicts.append("interface \(name) of port \(row.name) already belongs to another port")
+        continue
+      }
+      portsByInterface[interface.uuid] = place
+      var entry = Interface(row: interface.uuid, bridge: bridge.name, port: row.name, name: name)
+      if name == bridge.name { bridges[bridge.name]?.ownPort = row.name }
+      if index > 0 {
+        entry.error = ConfigError(
+          cause: "port \(row.name) has \(candidates.count) interfaces, and bonds are not built yet",
+          remedy: "leave only \(candidates[0].name) in it")
+      } else {
+        let reading = PortReading(row, interface, bridge: bridge)
+        port.warnings = reading.warnings
+        switch reading.config {
+        case .success(let config):
+          port.config = config
+          port.wish = PortNumbering.Wish(
+            port: row.name, isLocal: name == bridge.name, request: config.interface.portNumberRequest,
+            previous: reading.previousNumber)
+        case .failure(let error): entry.error = error
+        }
+      }
+      port.interfaces.append(entry)
+    }
+    portsByRow[row.uuid] = place
+    if !port.warnings.isEmpty { portsWithWarnings.insert(place) }
+    put(port, place)
+  }
+
+  /// As Open vSwitch does: every bridge has its own port, also where nobody wrote its row.
+  mutating func attachOwnPort(to bridge: String) {
+    guard bridges[bridge]?.ownPort == nil, bridges[bridge]?.ports[bridge] == nil else { return }
+    var port = Port(name: bridge)
+    port.config = PortConfig(name: bridge, interface: InterfaceConfig(name: bridge, kind: .internal))
+    port.wish = PortNumbering.Wish(port: bridge, isLocal: true, request: nil, previous: nil)
+    put(port, QualifiedPort(bridge, bridge))
+  }
+
+  private mutating func put(_ port: Port, _ place: QualifiedPort) {
+    if let device = port.config?.interface.name { portsByDevice[device] = place }
+    bridges[place.bridge]?.ports[place.port] = port
+  }
+
+  /// Gives all ports of a bridge their numbers.
+  /// - Returns: the ports that have another one than before.
+  @discardableResult
+  mutating func number(bridge: String, _ numbering: inout PortNumbering) -> [String] {
+    let numbers = numbering.assign(bridge: bridge, bridges[bridge]?.ports.values.compactMap(\.wish) ?? [])
+    var changed: [String] = []
+    for (name, port) in bridges[bridge]?.ports ?? [:] where port.config != nil {
+      if port.config?.interface.portNumberRequest == numbers[name] { continue }
+      bridges[bridge]?.ports[name]?.config?.interface.portNumberRequest = numbers[name]
+      changed.append(name)
+    }
+    return changed
   }
 
   private static func byName(_ rows: [Row]) -> [(name: String, row: Row)] {
     var named = rows.map { (name: $0.name, row: $0) }
     if named.count > 1 { named.sort { $0.name < $1.name } }
     return named
-  }
-
-  private mutating func readSettings(of row: Row, into bridge: inout BridgeConfig) {
-    let settings = Settings(row[Bridge.otherConfig])
-    bridge.macAgeingSeconds = settings.integer("mac-aging-time", default: 300, in: 15...3600)
-    bridge.macTableLimit = settings.integer("mac-table-size", default: 8192, in: 10...1_000_000)
-    bridge.floodVLANs = Set(row[Bridge.floodVLANs].compactMap(UInt16.init(exactly:)))
-    bridge.forwardReservedMulticast = settings.boolean("forward-bpdu")
-    if let text = settings["hwaddr"] {
-      bridge.hardwareAddress = MACAddress(
-        ofStation: text, "other_config:hwaddr of bridge \(row.name)", warnings: &warnings)
-    }
   }
 }
 

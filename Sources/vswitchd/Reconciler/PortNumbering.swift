@@ -4,7 +4,7 @@
 // deterministic: ties go by name.
 
 /// The port numbers of all bridges.
-struct PortNumbering: Sendable {
+struct PortNumbering: Equatable, Sendable {
   /// What one port asks for.
   struct Wish: Equatable, Sendable {
     var port: String
@@ -21,9 +21,23 @@ struct PortNumbering: Sendable {
   /// What a port other than the bridge's own may have.
   static let range: ClosedRange<UInt16> = 1...65279
 
-  private struct Bridge {
+  private struct Bridge: Equatable {
     var numbers: [String: UInt16] = [:]
+    /// Of all ports but the bridge's own.
+    var taken: Set<UInt16> = []
+    /// Ports that have not what they ask for, or no number at all.
+    var unmet: Set<String> = []
     var lastFresh: UInt16 = 0
+
+    /// Numbers are told in a circle.
+    mutating func takeFresh() -> UInt16? {
+      guard taken.count < PortNumbering.range.count else { return nil }
+      repeat {
+        lastFresh = lastFresh >= PortNumbering.range.upperBound ? PortNumbering.range.lowerBound : lastFresh + 1
+      } while taken.contains(lastFresh)
+      taken.insert(lastFresh)
+      return lastFresh
+    }
   }
   private var bridges: [String: Bridge] = [:]
 
@@ -53,17 +67,61 @@ struct PortNumbering: Sendable {
     }
     for wish in others { if let request = wish.request { take(request, wish) } }
     for wish in others { if let held = held(wish) { take(held, wish) } }
-    for wish in others where numbers[wish.port] == nil {
-      guard taken.count < Self.range.count else { break }
-      var candidate = bridge.lastFresh
-      repeat {
-        candidate = candidate >= Self.range.upperBound ? Self.range.lowerBound : candidate + 1
-      } while taken.contains(candidate)
-      bridge.lastFresh = candidate
-      take(candidate, wish)
-    }
+    bridge.taken = taken
+    for wish in others where numbers[wish.port] == nil { numbers[wish.port] = bridge.takeFresh() }
     bridge.numbers = numbers
+    bridge.unmet = Set(
+      others.lazy.filter { numbers[$0.port] == nil || $0.request ?? numbers[$0.port] != numbers[$0.port] }.map(\.port))
     bridges[name] = bridge
     return numbers
+  }
+
+  /// The same where only some ports have come, gone, or ask for something else than before; what it costs does not depend on
+  /// how many others there are.
+  /// - Returns: the numbers of those ports; nil, and nothing has changed, where a number may pass from one port to another:
+  ///   then ask `assign`.
+  mutating func change(bridge name: String, gone: some Collection<String>, _ wishes: [Wish]) -> [String: UInt16]? {
+    guard var bridge = bridges.removeValue(forKey: name) else { return nil }
+    let isDone = Self.change(&bridge, gone: gone, wishes)
+    bridges[name] = bridge
+    guard isDone else { return nil }
+    return Dictionary(
+      wishes.compactMap { wish in bridge.numbers[wish.port].map { (wish.port, $0) } }, uniquingKeysWith: { $1 })
+  }
+
+  private static func change(_ bridge: inout Bridge, gone: some Collection<String>, _ wishes: [Wish]) -> Bool {
+    // First all questions, then all answers.
+    let changing = Set(wishes.map(\.port)).union(gone)
+    guard bridge.unmet.isSubset(of: changing), changing.count == wishes.count + gone.count else { return false }
+    var free: Set<UInt16> = []
+    for port in changing { if let number = bridge.numbers[port], number != local { free.insert(number) } }
+    var given: [String: UInt16] = [:]
+    var taken: Set<UInt16> = []
+    var others: [String] = []
+    for wish in wishes.sorted(by: { $0.port < $1.port }) {
+      if wish.isLocal {
+        given[wish.port] = local
+        continue
+      }
+      let held = (bridge.numbers[wish.port] ?? wish.previous).flatMap { range.contains($0) ? $0 : nil }
+      guard let number = wish.request ?? held else {
+        others.append(wish.port)
+        continue
+      }
+      // A wish that changes what its port has is granted alone.
+      let isPlain = number == held || (changing.count == 1 && range.contains(number))
+      guard isPlain, free.contains(number) || !bridge.taken.contains(number), taken.insert(number).inserted else {
+        return false
+      }
+      given[wish.port] = number
+    }
+    guard bridge.taken.count - free.count + wishes.count <= range.count else { return false }
+    for port in changing { bridge.numbers[port] = nil }
+    bridge.unmet = []
+    bridge.taken.subtract(free)
+    bridge.taken.formUnion(taken)
+    for port in others { given[port] = bridge.takeFresh() }
+    for (port, number) in given { bridge.numbers[port] = number }
+    return true
   }
 }

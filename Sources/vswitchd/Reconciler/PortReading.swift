@@ -1,5 +1,5 @@
-// What the database asks of one port, read from its row and its interface's. Pure. `PortReadings` keeps what was read:
-// a pass over a thousand ports of which one has changed reads one. Meaning of columns: ovs-vswitchd.conf.db(5).
+// What the database asks of one port, read from its row and its interface's. Pure. Meaning of columns:
+// ovs-vswitchd.conf.db(5).
 
 import OVSDB
 import VSwitchCore
@@ -91,38 +91,5 @@ extension MACAddress {
       return nil
     }
     self = address
-  }
-}
-
-/// What was read of ports, each with the rows that it was read from.
-struct PortReadings: Sendable {
-  private struct Kept {
-    var port: Row
-    var interface: Row
-    var bridgeName: String
-    var datapathType: Datum
-    var reading: PortReading
-  }
-  private var kept: [RowUUID: Kept] = [:]
-
-  /// What the rows say: as it was kept if they are as they were. That is told at once where nobody has written a row
-  /// since, and by its columns elsewhere.
-  mutating func reading(_ port: Row, _ interface: Row, bridge: Row) -> PortReading {
-    let name = bridge.name
-    let datapathType = bridge["datapath_type"]
-    if let kept = kept[port.uuid], kept.interface.uuid == interface.uuid, kept.bridgeName == name,
-      kept.datapathType == datapathType, kept.port.values == port.values, kept.interface.values == interface.values
-    {
-      return kept.reading
-    }
-    let reading = PortReading(port, interface, bridge: bridge)
-    kept[port.uuid] = Kept(
-      port: port, interface: interface, bridgeName: name, datapathType: datapathType, reading: reading)
-    return reading
-  }
-
-  /// Forgets ports that have gone, once they are the half of what is kept.
-  mutating func endPass(_ ports: Set<RowUUID>) {
-    if kept.count > 2 * ports.count { kept = kept.filter { ports.contains($0.key) } }
   }
 }

@@ -2,8 +2,10 @@
 //
 // What wakes it: a change of the database that concerns the datapath, a link event for a port that it has, a store that
 // has become ready again, and the statistics period. Wakes that come while it works are merged. The datapath is called
-// on a thread of its own. Invariants: one pass at a time; status and `cur_cfg` go in one transaction; a pass in which
-// nothing changed makes none; while the store is away the datapath is kept as it was last wanted, and while another
+// on a thread of its own. A pass costs what has changed: rows and ports that are as they were are not looked at, but for those
+// passes that are to find what nobody told of (statistics, a failed transaction). Invariants: one pass at a time; status and
+// `cur_cfg` go in one transaction; a pass in which nothing changed makes none; a pass sees the database at one moment, and
+// all that has changed up to then; while the store is away the datapath is kept as it was last wanted, and while another
 // process has the database's lock nothing is touched.
 
 import Datapath
@@ -19,31 +21,24 @@ actor Reconciler: Service {
   private let logger: Logger
   private let system: SystemInformation
   private let coverage: Coverage
-  /// Told what is asked of OpenFlow and how the ports are, before the database says that it is so.
-  private let onApplied: @Sendable ([BridgePlan], [PortState]) async -> Void
+  /// Told what is asked of OpenFlow and what is new of the ports, before the database says that it is so.
+  private let onApplied: @Sendable ([BridgePlan], PortNews) async -> Void
   private let blocking = BlockingCalls()
-  private var numbering = PortNumbering()
-  private var readings = PortReadings()
+  private(set) var numbering = PortNumbering()
   private var settled = SettledInterfaces()
-  /// What the datapath was brought to; nil before the first pass.
-  private var applied: SwitchConfig? {
-    didSet { interfaceNames = Set(applied?.bridges.lazy.flatMap(\.ports).map(\.interface.name) ?? []) }
-  }
-  private var interfaceNames: Set<String> = []
-  private var states: [PortState] = []
+  /// The database with all that `mailbox` has given.
+  private var database = DatabaseSnapshot(schema: .openVSwitch)
+  private var mailbox: ChangeMailbox?
+  /// What has changed in it since the last pass.
+  private var unread = Changes()
+  /// What the last pass read, to which the datapath was brought; nil before the first.
+  private var desired: DesiredState?
+  private var states = PortStates()
   /// What `onApplied` was told last.
   private var toldPlans: [BridgePlan] = []
-  private var toldStates: [PortState] = []
-  /// What the last pass over the whole database read.
-  private var desired: DesiredState?
   /// What was to be written last has been.
   private var isWrittenBack = false
-  private var changes: AsyncStream<Changes>?
-  /// What was logged last, so that a failure is told once and its end too.
-  private var loggedOutcomes: [QualifiedPort: PortOutcome] = [:]
-  private var loggedWarnings: Set<String> = []
-  /// Rules that guests of vhost-user ports broke, as the log has them.
-  private var loggedFaults: [QualifiedPort: [String: String]] = [:]
+  private var log: ReconcilerLog
   private var statisticsMilliseconds = 5000
   private var wake: AsyncStream<Void>.Continuation?
   /// Status was refused by the database: a pass is due that changes nothing but tries again.
@@ -68,53 +63,50 @@ actor Reconciler: Service {
   private var causes = Causes()
   /// Tries of a failed port that link events caused in this statistics period. A port that makes its own device and
   /// then fails causes an event by every try: without a limit that would never end.
-  private var retryCounts: [String: Int] = [:]
+  private var retryCounts: [QualifiedPort: Int] = [:]
   private let retryLimit = 10
 
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
     coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100),
-    onApplied: @escaping @Sendable ([BridgePlan], [PortState]) async -> Void = { _, _ in }
+    onApplied: @escaping @Sendable ([BridgePlan], PortNews) async -> Void = { _, _ in }
   ) {
     self.linkPause = linkPause
     self.store = store
     self.plane = plane
     self.logger = logger
+    log = ReconcilerLog(logger)
     self.system = system
     self.coverage = coverage
     self.onApplied = onApplied
   }
 
   /// The bridges that the datapath has.
-  var bridgeNames: [String] { applied?.bridges.map(\.name) ?? [] }
+  var bridgeNames: [String] { desired?.bridges.keys.sorted() ?? [] }
 
   /// What the datapath was last brought to.
-  var appliedConfig: SwitchConfig { applied ?? SwitchConfig() }
-
-  /// The ports as they were at the last pass.
-  var portStates: [PortState] { states }
+  var appliedConfig: SwitchConfig { desired?.config ?? SwitchConfig() }
 
   /// The first pass: when it returns, the datapath forwards by the stored configuration.
   func start() async {
-    let (snapshot, changes) = await store.changes()
-    self.changes = changes
-    await reconcile(snapshot, mayApply: true, statistics: true)
+    let (snapshot, mailbox) = await store.subscribe()
+    database = snapshot
+    self.mailbox = mailbox
+    var causes = Causes()
+    causes.configuration = true
+    causes.statistics = true
+    await pass(causes)
   }
 
   /// Works until the service is told to end; call `start` first.
   func run() async {
-    guard let changes else { return }
+    guard let mailbox else { return }
     let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     self.wake = wake
     await cancelWhenGracefulShutdown {
       await withTaskGroup(of: Void.self) { group in
         group.addTask {
-          for await change in changes {
-            self.coverage.count(.databaseChange)
-            guard ChangeFilter.concernsDatapath(change) else { continue }
-            await self.note { $0.configuration = true }
-            wake.yield()
-          }
+          for await _ in mailbox.signals { if await self.readMail() { wake.yield() } }
         }
         group.addTask {
           for await _ in await self.store.readiness() {
@@ -149,9 +141,23 @@ actor Reconciler: Service {
   private func note(_ change: (inout Causes) -> Void) { change(&causes) }
 
   /// An empty name stands for any link.
-  private func concernsUs(link name: String) -> Bool { name.isEmpty || interfaceNames.contains(name) }
+  private func concernsUs(link name: String) -> Bool { name.isEmpty || desired?.portsByDevice[name] != nil }
+
+  /// Takes what has changed in the database.
+  /// - Returns: whether it concerns the datapath.
+  @discardableResult
+  private func readMail() -> Bool {
+    guard let changes = mailbox?.take(), !changes.isEmpty else { return false }
+    coverage.count(.databaseChange)
+    database.apply(changes)
+    unread.append(changes)
+    let isConcern = ChangeFilter.concernsDatapath(changes)
+    if isConcern { causes.configuration = true }
+    return isConcern
+  }
 
   private func pass() async {
+    readMail()
     if causes.isLinksOnly, mustWaitForLinks() { return }
     // Woken for what another pass has seen to already.
     if causes.isNone, isWrittenBack { return }
@@ -159,27 +165,7 @@ actor Reconciler: Service {
     if !causes.links.isEmpty { lastLinkPass = .now }
     let causes = causes
     self.causes = Causes()
-    if causes.statistics || causes.configuration { retryCounts = [:] }
-    // A port that failed is tried again when the user changes something, when its link says something, and with the
-    // statistics: what else can mend it (a namespace that is made, a file that appears) tells nobody.
-    let failed = Set(states.filter { $0.error != nil }.map(\.name))
-    var mayApply = causes.configuration || (causes.statistics && !failed.isEmpty)
-    var changed: Set<QualifiedPort> = []
-    if !causes.configuration, !causes.links.isEmpty || causes.statistics {
-      let before = states
-      states = await blocking { [plane] in plane.portStates() }
-      for (index, state) in states.enumerated() {
-        if index >= before.count || before[index] != state { changed.insert(QualifiedPort(state.bridge, state.name)) }
-        guard state.error != nil, causes.links.contains(state.name) || causes.links.contains("") else { continue }
-        retryCounts[state.name, default: 0] += 1
-        if retryCounts[state.name, default: 0] <= retryLimit { mayApply = true }
-      }
-    }
-    if causes.isLinksOnly, !mayApply, isWrittenBack, let desired {
-      await report(changed, of: desired)
-    } else {
-      await reconcile(await store.snapshot(), mayApply: mayApply, statistics: causes.statistics)
-    }
+    await pass(causes)
   }
 
   /// A link that comes up says so several times within moments: one pass for all of them, and not too many passes. A
@@ -195,68 +181,110 @@ actor Reconciler: Service {
     return true
   }
 
-  /// A pass in which nothing but the state of some ports has changed.
-  private func report(_ ports: Set<QualifiedPort>, of desired: DesiredState) async {
+  private func pass(_ causes: Causes) async {
+    if causes.statistics || causes.configuration { retryCounts = [:] }
     coverage.count(.reconcilePass)
-    if ports.isEmpty { return }
-    isWrittenBack = false
-    let database = await store.snapshot()
-    await tellOpenFlow(desired, database)
-    if await store.access.isReady { await writeBack(desired, database, statistics: false, scope: ports) }
-    log(desired)
-  }
-
-  /// One pass.
-  /// - Parameters:
-  ///   - mayApply: whether failed ports are to be tried again; a changed configuration is applied in any case.
-  ///   - statistics: whether counters are to be written too.
-  private func reconcile(_ database: DatabaseSnapshot, mayApply: Bool, statistics: Bool) async {
-    coverage.count(.reconcilePass)
-    if statistics { coverage.sample() }
+    if causes.statistics { coverage.sample() }
     let access = await store.access
     if access == .contended { return }
-    let desired = DesiredState(database, numbering: &numbering, readings: &readings)
-    self.desired = desired
-    if desired.config != applied || (mayApply && states.contains { $0.error != nil }) {
-      coverage.count(.datapathApply)
-      states = await blocking { [plane] in plane.apply(desired.config) }
-      applied = desired.config
-    }
-    await tellOpenFlow(desired, database)
+    // From here to its end the pass is about this moment.
+    let database = database
+    let changes = unread
+    unread = Changes()
+    var scope = read(changes, database)
+    let news = await bringAbout(scope.ports, causes, isWhole: scope.mustApply)
+    scope.ports?.formUnion(news.places)
+    scope.ports?.formUnion(writtenPorts(changes))
+    await tellOpenFlow(news, database, mayBeOthers: scope.ports == nil)
+    if !isWrittenBack || causes.statistics { scope.ports = nil }
     isWrittenBack = false
-    if access.isReady { await writeBack(desired, database, statistics: statistics) }
-    log(desired)
+    if access.isReady { await writeBack(database, statistics: causes.statistics, scope: scope.ports) }
+    if let desired { log.tell(desired, states, scope: scope.ports) }
     if let root = database.only("Open_vSwitch") {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
   }
 
-  /// Passes on what is asked of OpenFlow, and the ports' state, if either is new.
-  private func tellOpenFlow(_ desired: DesiredState, _ database: DatabaseSnapshot) async {
-    var plans: [BridgePlan] = []
-    let ownPorts = states.ownPorts
-    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) {
-      guard let row = database.row("Bridge", uuid) else { continue }
-      var plan = BridgePlan(row, database)
-      if let text = StatusColumns.bridge(row, local: ownPorts[name])["datapath_id"]?.string {
-        plan.datapathID = UInt64(text, radix: 16) ?? 0
-      }
-      plans.append(plan)
-    }
-    guard plans != toldPlans || states != toldStates else { return }
-    toldPlans = plans
-    toldStates = states
-    await onApplied(plans, states)
+  /// Brings the desired state up to date.
+  /// - Returns: ports that are wanted otherwise than before, nil for any; and whether the datapath has to be told of all.
+  private func read(_ changes: Changes, _ database: DatabaseSnapshot) -> (ports: Set<QualifiedPort>?, mustApply: Bool) {
+    if let changed = desired?.update(changes, to: database, numbering: &numbering) { return (changed, false) }
+    // An update that says no has left no state to compare with; the datapath compares by itself.
+    desired = DesiredState(database, numbering: &numbering)
+    return (nil, true)
   }
 
-  private func writeBack(
-    _ desired: DesiredState, _ database: DatabaseSnapshot, statistics: Bool, scope: Set<QualifiedPort>? = nil
-  ) async {
-    guard let root = database.only("Open_vSwitch") else { return }
-    isWrittenBack = false
+  /// Brings the datapath to what is desired, and asks how it is.
+  /// - Parameter ports: those that are wanted otherwise than before; nil for any.
+  /// - Returns: what is new of the ports.
+  private func bringAbout(_ ports: Set<QualifiedPort>?, _ causes: Causes, isWhole: Bool) async -> PortNews {
+    guard let desired else { return PortNews() }
+    if isWhole {
+      coverage.count(.datapathApply)
+      let config = desired.config
+      return states.takeAll(await blocking { [plane] in plane.apply(config) })
+    }
+    var news = PortNews()
+    if causes.statistics || causes.isLinksOnly || causes.links.contains("") {
+      news = states.takeAll(await blocking { [plane] in plane.portStates() })
+    }
+    var trying = ports ?? []
+    // A port that failed is tried again when the user changes something, when its link says something, and with the
+    // statistics: what else can mend it (a namespace that is made, a file that appears) tells nobody.
+    if causes.configuration || causes.statistics { trying.formUnion(states.failed) }
+    for link in causes.links {
+      for place in link.isEmpty ? states.failed : Set([desired.portsByDevice[link]].compactMap(\.self)) {
+        if !causes.isLinksOnly {
+          trying.insert(place)
+        } else if states.failed.contains(place) {
+          retryCounts[place, default: 0] += 1
+          if retryCounts[place, default: 0] <= retryLimit { trying.insert(place) }
+        }
+      }
+    }
+    if trying.isEmpty { return news }
+    coverage.count(.datapathApply)
+    let changes = trying.sorted().map { PortChange(bridge: $0.bridge, port: $0.port, config: desired[$0]?.config) }
+    let found = await blocking { [plane] in plane.apply(changes) }
+    news.append(states.take(found, gone: trying.filter { desired[$0]?.config == nil }))
+    return news
+  }
+
+  /// Ports whose rows have been written where the switch writes: what others write there is set right.
+  private func writtenPorts(_ changes: Changes) -> [QualifiedPort] {
+    guard let desired else { return [] }
+    return (changes.tables["Interface"] ?? [:]).values.compactMap { change in
+      desired.portsByInterface[change.uuid].flatMap { ChangeFilter.touchesStatus(change) ? $0 : nil }
+    }
+  }
+
+  /// Passes on what is asked of OpenFlow, and the ports' state, if either is new.
+  /// - Parameter mayBeOthers: whether bridges may ask for something else than before.
+  private func tellOpenFlow(_ news: PortNews, _ database: DatabaseSnapshot, mayBeOthers: Bool) async {
+    guard let desired else { return }
+    var plans = toldPlans
+    if mayBeOthers || news.changed.contains(where: { $0.portNumber == PortNumbering.local }) {
+      plans = []
+      for (name, bridge) in desired.bridges.sorted(by: { $0.key < $1.key }) {
+        guard let row = database.row("Bridge", bridge.row) else { continue }
+        var plan = BridgePlan(row, database)
+        let own = states.all[QualifiedPort(name, bridge.ownPort ?? name)]
+        if let text = StatusColumns.bridge(row, local: own)["datapath_id"]?.string {
+          plan.datapathID = UInt64(text, radix: 16) ?? 0
+        }
+        plans.append(plan)
+      }
+    }
+    guard plans != toldPlans || !news.isEmpty else { return }
+    toldPlans = plans
+    await onApplied(plans, news)
+  }
+
+  private func writeBack(_ database: DatabaseSnapshot, statistics: Bool, scope: Set<QualifiedPort>?) async {
+    guard let root = database.only("Open_vSwitch"), let desired else { return }
     let update = StatusUpdate(
-      desired: desired, database: database, states: states,
+      desired: desired, database: database, schemaVersion: await store.snapshot().schema.version, states: states.all,
       counters: statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil, system: system,
       systemStatistics: StatusColumns.wantsStatistics(root) && (statistics || root["statistics"].isEmpty)
         ? await blocking { SystemStatistics.current() } : nil, scope: scope)
@@ -285,59 +313,4 @@ actor Reconciler: Service {
       wake?.yield()
     }
   }
-
-  private func log(_ desired: DesiredState) {
-    var outcomes: [QualifiedPort: PortOutcome] = [:]
-    for state in states {
-      outcomes[QualifiedPort(state.bridge, state.name)] = PortOutcome(number: state.portNumber, error: state.error)
-    }
-    for interface in desired.interfaces {
-      if let error = interface.error {
-        outcomes[QualifiedPort(interface.bridge, interface.port)] = PortOutcome(number: nil, error: error)
-      }
-    }
-    let changed = outcomes.filter { loggedOutcomes[$0.key] != $0.value }
-    for (port, outcome) in changed.sorted(by: { $0.key < $1.key }) {
-      var metadata: Logger.Metadata = ["bridge": "\(port.bridge)", "port": "\(port.port)"]
-      if let error = outcome.error {
-        metadata["reason"] = "\(error)"
-        logger.warning("port does not work", metadata: metadata)
-      } else {
-        if let number = outcome.number { metadata["number"] = "\(number)" }
-        logger.info(
-          loggedOutcomes[port]?.error == nil ? "port works" : "port works again", metadata: metadata)
-      }
-    }
-    for port in loggedOutcomes.keys.filter({ outcomes[$0] == nil }).sorted() {
-      logger.info("port removed", metadata: ["bridge": "\(port.bridge)", "port": "\(port.port)"])
-    }
-    loggedOutcomes = outcomes
-    logFaults()
-    let warnings = Set(desired.warnings)
-    for warning in warnings.subtracting(loggedWarnings).sorted() { logger.warning("\(warning)") }
-    loggedWarnings = warnings
-  }
-
-  /// Tells, once, which rule a guest broke.
-  private func logFaults() {
-    var all: [QualifiedPort: [String: String]] = [:]
-    for state in states {
-      let port = QualifiedPort(state.bridge, state.name)
-      let faults = state.status.filter { $0.key.hasSuffix("_fault") }
-      guard !faults.isEmpty else { continue }
-      all[port] = faults
-      for (key, rule) in faults.sorted(by: { $0.key < $1.key }) where loggedFaults[port]?[key] != rule {
-        logger.warning(
-          "a guest broke a rule",
-          metadata: ["bridge": "\(port.bridge)", "port": "\(port.port)", "what": "\(key)", "rule": "\(rule)"])
-      }
-    }
-    loggedFaults = all
-  }
-}
-
-/// What the log has said of a port.
-private struct PortOutcome: Equatable {
-  var number: UInt16?
-  var error: ConfigError?
 }

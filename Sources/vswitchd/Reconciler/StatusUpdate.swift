@@ -1,5 +1,5 @@
 // The transaction that tells the database what became of its configuration: every row that the datapath has something to
-// say of, and of it the columns that differ. Pure. Columns of one row: StatusColumns.swift.
+// say of, and of it the columns that differ; or only those of some ports. Pure. Columns of one row: StatusColumns.swift.
 
 import Datapath
 import OVSDB
@@ -9,30 +9,34 @@ import VSwitchCore
 struct StatusUpdate: Sendable {
   var desired: DesiredState
   var database: DatabaseSnapshot
-  var states: [PortState]
+  /// Of the server that has the rows.
+  var schemaVersion: String
+  var states: [QualifiedPort: PortState]
   /// Nil where the statistics are not due.
   var counters: Counters?
   var system: SystemInformation
   /// Open_vSwitch.statistics; nil where they are not due.
   var systemStatistics: [String: String]?
-  /// The only ports that may have changed, and then nothing else has; nil where anything may have.
+  /// The only ports whose rows or states may have changed; nil where any may have.
   var scope: Set<QualifiedPort>?
 
   /// Empty where nothing has changed, or where there is no row in Open_vSwitch to answer for.
   /// - Parameter settled: what earlier updates have found to be told already.
   func operations(_ settled: inout SettledInterfaces) -> [JSONValue] {
     guard let root = database.only("Open_vSwitch") else { return [] }
-    var operations = interfaces(&settled)
-    let ownPorts = states.ownPorts
-    let scopedBridges = scope.map { Set($0.map(\.bridge)) }
-    for (name, uuid) in desired.bridges.sorted(by: { $0.key < $1.key }) where scopedBridges?.contains(name) ?? true {
-      guard let row = database.row("Bridge", uuid) else { continue }
-      if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: ownPorts[name])) {
-        operations.append(update)
+    var operations: [JSONValue] = []
+    if let scope {
+      for place in scope.sorted() { interfaces(of: place, &settled, &operations) }
+      for bridge in Set(scope.lazy.map(\.bridge)).sorted() { self.bridge(bridge, &operations) }
+    } else {
+      let bridges = desired.bridges.sorted { $0.key < $1.key }
+      for (name, bridge) in bridges {
+        for port in bridge.ports.keys.sorted() { interfaces(of: QualifiedPort(name, port), &settled, &operations) }
       }
+      settled.endPass(desired.portsByInterface.keys)
+      for (name, _) in bridges { bridge(name, &operations) }
     }
-    if scope != nil { return operations }
-    var columns = StatusColumns.root(root, schemaVersion: database.schema.version, system: system)
+    var columns = StatusColumns.root(root, schemaVersion: schemaVersion, system: system)
     if let systemStatistics { columns["statistics"] = .map(systemStatistics) }
     if let update = StatusColumns.update(root, to: columns) { operations.append(update) }
     if root["external_ids"]["system-id"] == nil {
@@ -45,34 +49,32 @@ struct StatusUpdate: Sendable {
     return operations
   }
 
-  private func interfaces(_ settled: inout SettledInterfaces) -> [JSONValue] {
-    var statesByPort: [QualifiedPort: PortState] = [:]
-    statesByPort.reserveCapacity(scope?.count ?? states.count)
-    for state in states {
-      let key = QualifiedPort(state.bridge, state.name)
-      if scope?.contains(key) ?? true { statesByPort[key] = state }
-    }
-    var operations: [JSONValue] = []
-    for interface in desired.interfaces {
-      let key = QualifiedPort(interface.bridge, interface.port)
-      if let scope, !scope.contains(key) { continue }
+  private func bridge(_ name: String, _ operations: inout [JSONValue]) {
+    guard let bridge = desired.bridges[name], let row = database.row("Bridge", bridge.row) else { return }
+    let local = bridge.ownPort.flatMap { states[QualifiedPort(name, $0)] } ?? states[QualifiedPort(name, name)]
+    if let update = StatusColumns.update(row, to: StatusColumns.bridge(row, local: local)) { operations.append(update) }
+  }
+
+  private func interfaces(
+    of place: QualifiedPort, _ settled: inout SettledInterfaces, _ operations: inout [JSONValue]
+  ) {
+    let state = states[place]
+    for interface in desired[place]?.interfaces ?? [] {
       guard let row = database.row("Interface", interface.row) else { continue }
       var columns: [String: Datum] = [:]
       if let error = interface.error {
         columns = StatusColumns.failedInterface(error)
-      } else if let state = statesByPort[key] {
+      } else if let state {
         if !settled.holds(row, state) {
           columns = StatusColumns.interface(state)
           if StatusColumns.update(row, to: columns) == nil { settled.note(row, state) }
         }
-        if state.error == nil, let values = counters?.byPort[key] {
+        if state.error == nil, let values = counters?.byPort[place] {
           columns["statistics"] = StatusColumns.statistics(values)
         }
       }
       if !columns.isEmpty, let update = StatusColumns.update(row, to: columns) { operations.append(update) }
     }
-    if scope == nil { settled.endPass(desired.interfaces.lazy.map(\.row)) }
-    return operations
   }
 }
 
@@ -96,15 +98,6 @@ struct SettledInterfaces: Sendable {
   }
 }
 
-extension [PortState] {
-  /// The state of each bridge's own port, by bridge.
-  var ownPorts: [String: PortState] {
-    var result: [String: PortState] = [:]
-    for state in self where state.portNumber == PortNumbering.local { result[state.bridge] = state }
-    return result
-  }
-}
-
 /// A port's name within all bridges.
 struct QualifiedPort: Hashable, Comparable, Sendable {
   var bridge: String
@@ -116,6 +109,10 @@ struct QualifiedPort: Hashable, Comparable, Sendable {
   }
 
   static func < (a: Self, b: Self) -> Bool { (a.bridge, a.port) < (b.bridge, b.port) }
+}
+
+extension QualifiedPort {
+  init(_ state: PortState) { self.init(state.bridge, state.name) }
 }
 
 /// Counters of all ports at one moment.

@@ -10,7 +10,12 @@ protocol SwitchPlane: Sendable {
   /// How packets are read and written: "io_uring" or "epoll".
   var engineName: String { get }
   var events: AsyncStream<DatapathEvent> { get }
+  /// Brings everything to `config`.
+  /// - Returns: the states of all ports.
   func apply(_ config: SwitchConfig) -> [PortState]
+  /// Brings some ports to what is wanted of them now.
+  /// - Returns: the states of those that are wanted.
+  func apply(_ changes: [PortChange]) -> [PortState]
   func portStates() -> [PortState]
   func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)]
   func macTable(bridge: String) -> [MACTableEntry]?

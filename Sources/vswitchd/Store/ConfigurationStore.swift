@@ -7,8 +7,9 @@ import OVSDB
 protocol ConfigurationStore: Sendable {
   /// The contents now, as far as they may be acted on.
   func snapshot() async -> DatabaseSnapshot
-  /// The contents now and every change from then on; a slow reader gets several merged into one.
-  func changes() async -> (snapshot: DatabaseSnapshot, changes: AsyncStream<Changes>)
+  /// The contents now and every change from then on; a slow reader gets several merged into one. When a transaction of this
+  /// process is answered, what it did is in the mailbox.
+  func subscribe() async -> (snapshot: DatabaseSnapshot, mailbox: ChangeMailbox)
   /// Runs a transaction of operations as in RFC 7047 §5.2; returns when it is durable and in the contents. The error
   /// "unavailable" means that nothing was done and that `readiness` will tell when to try again.
   func transact(_ operations: [JSONValue]) async -> TransactionReply

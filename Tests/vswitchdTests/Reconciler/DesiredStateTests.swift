@@ -7,8 +7,7 @@ import VSwitchCore
 struct DesiredStateTests {
   private func desired(_ database: TestDatabase) -> DesiredState {
     var numbering = PortNumbering()
-    var readings = PortReadings()
-    return DesiredState(database.snapshot, numbering: &numbering, readings: &readings)
+    return DesiredState(database.snapshot, numbering: &numbering)
   }
 
   /// The first bridge's port of that name.
@@ -22,8 +21,7 @@ struct DesiredStateTests {
 
   @Test func databaseWithoutRootRowAsksForNothing() {
     var numbering = PortNumbering()
-    var readings = PortReadings()
-    let state = DesiredState(DatabaseSnapshot(schema: .openVSwitch), numbering: &numbering, readings: &readings)
+    let state = DesiredState(DatabaseSnapshot(schema: .openVSwitch), numbering: &numbering)
     #expect(state.config == SwitchConfig())
     #expect(state.interfaces.isEmpty)
   }

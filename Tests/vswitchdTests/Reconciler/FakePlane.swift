@@ -10,6 +10,8 @@ final class FakePlane: SwitchPlane {
   struct State {
     var config = SwitchConfig()
     var applyCount = 0
+    /// How many ports each call was about that was not about all.
+    var changeCounts: [Int] = []
     /// Ports that cannot be opened.
     var failing: [String: ConfigError] = [:]
     var counters: [QualifiedPort: PortCounters] = [:]
@@ -29,6 +31,21 @@ final class FakePlane: SwitchPlane {
       $0.applyCount += 1
     }
     return portStates()
+  }
+
+  func apply(_ changes: [PortChange]) -> [PortState] {
+    state.withLock { state in
+      state.applyCount += 1
+      state.changeCounts.append(changes.count)
+      for change in changes {
+        for index in state.config.bridges.indices where state.config.bridges[index].name == change.bridge {
+          state.config.bridges[index].ports.removeAll { $0.name == change.port }
+          if let port = change.config { state.config.bridges[index].ports.append(port) }
+        }
+      }
+    }
+    let wanted = Set(changes.filter { $0.config != nil }.map { QualifiedPort($0.bridge, $0.port) })
+    return portStates().filter { wanted.contains(QualifiedPort($0)) }
   }
 
   func portStates() -> [PortState] {

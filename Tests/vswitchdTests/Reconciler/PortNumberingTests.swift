@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import vswitchd
@@ -65,5 +66,46 @@ struct PortNumberingTests {
     #expect(numbers.count == 65_279)
     #expect(Set(numbers.values).count == 65_279)
     #expect(numbering.assign(bridge: "br0", wishes) == numbers)
+  }
+
+  /// Random ports come, go and ask: numbers of those alone are as if all had been asked anew.
+  @Test(arguments: testSeeds(20)) func changesGiveWhatAssigningAllGives(_ seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    var changing = PortNumbering()
+    var ports: [String: Wish] = [:]
+    var local = "x"
+    _ = changing.assign(bridge: "br0", [])
+    var changeCount = 0
+    for _ in 0..<400 {
+      let before = ports
+      for _ in 0..<Int.random(in: 1...3, using: &random) {
+        let name = "p\(Int.random(in: 0..<12, using: &random))"
+        if Int.random(in: 0..<3, using: &random) == 0 {
+          ports[name] = nil
+        } else {
+          let request: UInt16? =
+            Int.random(in: 0..<4, using: &random) == 0 ? UInt16.random(in: 0...14, using: &random) : nil
+          let previous: UInt16? =
+            Int.random(in: 0..<6, using: &random) == 0 ? UInt16.random(in: 0...14, using: &random) : nil
+          if Int.random(in: 0..<20, using: &random) == 0 { local = name }
+          ports[name] = Wish(port: name, isLocal: false, request: request, previous: previous)
+        }
+      }
+      for name in ports.keys { ports[name]?.isLocal = name == local }
+      let gone = before.keys.filter { ports[$0] == nil }
+      let changed = ports.values.filter { before[$0.port] != $0 }
+      var whole = changing
+      let all = whole.assign(bridge: "br0", Array(ports.values))
+      let untouched = changing
+      if let numbers = changing.change(bridge: "br0", gone: gone, changed) {
+        changeCount += 1
+        #expect(changing == whole)
+        for wish in changed { #expect(numbers[wish.port] == all[wish.port]) }
+      } else {
+        #expect(changing == untouched)
+        changing = whole
+      }
+    }
+    #expect(changeCount > 100)
   }
 }

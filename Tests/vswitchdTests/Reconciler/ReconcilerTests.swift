@@ -187,7 +187,9 @@ import VSwitchCore
             && $0.named("br0", in: "Bridge")?["datapath_id"] == .string("00000200000000" + "1\(number)")
         })
     }
-    #expect(plane.state.withLock { $0.applyCount } == 1)
+    // One that comes together with news of the store is told to the datapath, of that port alone.
+    #expect(plane.state.withLock { $0.applyCount - $0.changeCounts.count } == 1)
+    #expect(plane.state.withLock { $0.changeCounts.allSatisfy { $0 == 1 } })
   }
 
   @Test func linksOfOthersCauseNothing() async throws {

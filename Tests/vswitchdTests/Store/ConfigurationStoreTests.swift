@@ -39,7 +39,7 @@ import Testing
   @Test(arguments: StoreKind.available)
   func aReaderSeesEveryChangeOnce(_ kind: StoreKind) async throws {
     let store = try await StoreFixture(kind)
-    let (first, changes) = await store.changes()
+    let (first, mailbox) = await store.subscribe()
     for number in 0..<30 {
       let reply = await store.transact([Operation.insert("QoS", ["type": .string("q\(number)")])])
       #expect(reply.error == nil)
@@ -47,8 +47,8 @@ import Testing
     _ = await store.transact([Operation.delete("QoS", where: [["type", "==", "q0"]])])
     _ = await store.transact([Operation.insert("QoS", ["type": "end"])])
     var replica = first
-    for await change in changes {
-      replica.apply(change)
+    for await _ in mailbox.signals {
+      replica.apply(mailbox.take())
       if replica.rows("QoS").contains(where: { $0["type"].string == "end" }) { break }
     }
     #expect(replica.rows("QoS").map(\.uuid) == (await store.snapshot().rows("QoS").map(\.uuid)))

@@ -50,7 +50,7 @@ final class StoreFixture: ConfigurationStore {
   var transactionCount: Int { transactions.withLock { $0.count } }
 
   func snapshot() async -> DatabaseSnapshot { await store.snapshot() }
-  func changes() async -> (snapshot: DatabaseSnapshot, changes: AsyncStream<Changes>) { await store.changes() }
+  func subscribe() async -> (snapshot: DatabaseSnapshot, mailbox: ChangeMailbox) { await store.subscribe() }
   func transact(_ operations: [JSONValue]) async -> TransactionReply {
     transactions.withLock { $0.append(operations) }
     return await store.transact(operations)

@@ -22,6 +22,8 @@ final class BridgeFlows {
   /// Where the one rule counts that says NORMAL of every packet, as that which a bridge begins with: then no packet is looked
   /// up. Nil where there are other rules, or settings of ports that make a difference.
   private(set) var normalSlot: CounterSlot?
+  /// A grace period that nobody waits for: `FlowTables.beginGracePeriod`, and where the worker was then.
+  var gracePeriod: (ticket: UInt64, mark: UInt64)?
   /// No controller answers: what the rules say does not count, and every packet is forwarded as NORMAL.
   var isStandalone = false
 

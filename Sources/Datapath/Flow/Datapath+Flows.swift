@@ -56,11 +56,16 @@ package struct FlowCacheStatistics: Sendable, Equatable {
 extension Datapath {
   /// Makes all changes at one step, or none.
   package func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome {
+    try changeFlows(bridge: bridge, TableChangeList(changes))
+  }
+
+  /// Makes all changes of a list at one step, or none.
+  package func changeFlows(bridge: String, _ changes: TableChangeList) throws(FlowChangeError) -> FlowChangeOutcome {
     let result: Result<FlowChangeOutcome, FlowChangeError> = state.withLock { state in
       guard let flows = state.bridges[bridge]?.flows else { return .failure(.noBridge(bridge)) }
       var outcome = FlowChangeOutcome()
       do throws(BundleError) {
-        outcome.events = try flows.tables.apply(bundle: changes, now: monotonicNanoseconds())
+        outcome.events = try flows.tables.apply(changes, now: monotonicNanoseconds())
       } catch {
         return .failure(.refused(index: error.index, error.error))
       }
@@ -92,16 +97,42 @@ extension Datapath {
     }
   }
 
-  /// After a change: the worker forwards by it, and what it can no longer see is freed.
+  /// Makes changes one after the other, as `changeFlowsEach` does, if that takes microseconds: they are of one rule each, nobody
+  /// holds the tables, and nothing comes of them that somebody has to be told. No thread is waited for: a packet that
+  /// comes in after the return is forwarded by the changes, and what they replaced is freed later.
+  /// - Returns: those that were refused, in order; nil if nothing was done.
+  package func changeFlowsAtOnce(bridge: String, _ changes: [TableChange]) -> [BundleError]? {
+    let refused: [BundleError]?? = state.withLockIfAvailable { state in
+      guard let flows = state.bridges[bridge]?.flows, flows.mayChangeAtOnce(changes) else { return nil }
+      let now = monotonicNanoseconds()
+      var refused: [BundleError] = []
+      for (index, change) in changes.enumerated() {
+        do throws(TableError) {
+          _ = try flows.tables.apply(change, now: now)
+        } catch {
+          refused.append(BundleError(index: index, error: error))
+        }
+      }
+      let due = flows.tables.nextExpiry
+      let isLeft = flows.collect(worker.mailbox, limit: BridgeFlows.collectedWithChange)
+      if due != nil || isLeft {
+        let moment = min(due ?? .max, isLeft ? now &+ BridgeFlows.collectionDelay : .max)
+        flowExpiry.withLock { $0?.arm(at: moment, now: now) }
+      }
+      return refused
+    }
+    return refused ?? nil
+  }
+
+  /// After a change: the worker forwards by it, and what it can no longer see is freed, now or soon.
   func settle(_ flows: BridgeFlows, _ state: inout ControlState) -> [RemovedRule] {
     if flows.noteRules() { publish(&state) }
-    if let due = flows.tables.nextExpiry {
-      flowExpiry.withLock { $0?.arm(at: due, now: monotonicNanoseconds()) }
-    }
+    let now = monotonicNanoseconds()
+    if let due = flows.tables.nextExpiry { flowExpiry.withLock { $0?.arm(at: due, now: now) } }
     guard flows.tables.needsGracePeriod else { return [] }
-    let ticket = flows.tables.beginGracePeriod()
-    worker.mailbox.waitForGracePeriod()
-    return flows.tables.endGracePeriod(ticket)
+    let removed = flows.endGracePeriod(worker.mailbox)
+    collect(flows, now: now)
+    return removed
   }
 
   /// Rules of a bridge; nil if there is no such bridge.

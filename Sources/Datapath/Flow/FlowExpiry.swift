@@ -56,6 +56,7 @@ extension Datapath {
     let expiry = FlowExpiry { [weak self] in
       guard let self else { return }
       for expired in expireFlows() { flowOutcomeSource.yield(expired) }
+      collectAll()
     }
     flowExpiry.withLock { $0 = expiry }
   }

@@ -61,10 +61,19 @@ import VSwitchCore
 
   /// Returns when the worker uses nothing that was published before the latest `publish`.
   func waitForGracePeriod() {
-    let seen = quiescentCount.load(ordering: .sequentiallyConsistent)
-    if seen & 1 == 1 { return }  // asleep: it will load the new pointer when it wakes
+    let mark = graceMark
+    if hasPassed(mark) { return }
     ring()
-    while quiescentCount.load(ordering: .sequentiallyConsistent) == seen { usleep(20) }
+    while !hasPassed(mark) { usleep(20) }
+  }
+
+  /// Where the worker is now, for `hasPassed`.
+  var graceMark: UInt64 { quiescentCount.load(ordering: .sequentiallyConsistent) }
+
+  /// Whether the worker uses nothing any more that was published before a mark was taken.
+  func hasPassed(_ mark: UInt64) -> Bool {
+    // Asleep: it will load the new pointer when it wakes.
+    mark & 1 == 1 || quiescentCount.load(ordering: .sequentiallyConsistent) != mark
   }
 
   private func ring() {

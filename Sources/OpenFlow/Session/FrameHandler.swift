@@ -10,6 +10,7 @@ final class FrameHandler: ChannelInboundHandler {
   private var waiting = ByteBuffer()
   private var batch: [[UInt8]] = []
   private var isBroken = false
+  private var decoder = FrequentMessageDecoder()
 
   init(connection: OpenFlowConnection) { self.connection = connection }
 
@@ -24,7 +25,9 @@ final class FrameHandler: ChannelInboundHandler {
     if isBroken { return }
     connection.heard()
     var buffer = Self.unwrapInboundIn(data)
-    waiting.writeBuffer(&buffer)
+    if waiting.readableBytes == 0 { waiting = buffer } else { waiting.writeBuffer(&buffer) }
+    // Behind messages that go the long way all do.
+    if batch.isEmpty { connection.handleAtOnce(&waiting, &decoder) }
     do throws(DecodeFailure) {
       while let count = try MessageDecoder.messageByteCount(waiting.readableBytesView),
         let bytes = waiting.readBytes(length: count)
@@ -35,7 +38,8 @@ final class FrameHandler: ChannelInboundHandler {
       // What came before is still handled.
       isBroken = true
     }
-    waiting.discardReadBytes()
+    // What is read next gets a buffer of its own.
+    if waiting.readableBytes == 0 { waiting = ByteBuffer() } else { waiting.discardReadBytes() }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {

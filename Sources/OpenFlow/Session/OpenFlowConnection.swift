@@ -19,9 +19,13 @@ package protocol OpenFlowHandler: Sendable {
   func handle(flowMods: [Message], from connection: OpenFlowConnection) async
   /// A message that can't be read was refused.
   func refused(_ error: OpenFlowError) async
+  /// What it does at once; nil if it has nothing of that kind.
+  var immediate: (any ImmediateOpenFlowHandler)? { get }
 }
 
 extension OpenFlowHandler {
+  package var immediate: (any ImmediateOpenFlowHandler)? { nil }
+
   package func handle(flowMods: [Message], from connection: OpenFlowConnection) async {
     for message in flowMods { await handle(message, from: connection) }
   }
@@ -30,6 +34,8 @@ extension OpenFlowHandler {
 /// Gets a copy of every message of a connection, in both directions.
 package protocol OpenFlowMirror: Sendable {
   func copy(_ messages: [[UInt8]])
+  /// Whether anybody gets them.
+  var isWanted: Bool { get }
 }
 
 /// A connection to a controller or a management program.
@@ -59,6 +65,8 @@ package final class OpenFlowConnection: Sendable {
     var lastProbe: NIODeadline?
     var decoder = MessageDecoder()
     var version: OpenFlowVersion?
+    /// Once the version is agreed on.
+    var immediate: (any ImmediateOpenFlowHandler)?
     var failure: String?
     /// Who waits for the peer to have read.
     var waiters: [CheckedContinuation<Void, Never>] = []
@@ -106,6 +114,7 @@ package final class OpenFlowConnection: Sendable {
             guard let version = agree(message, versions) else { return }
             state.withLock { $0.version = version }
             await handler.connected(self, version: version)
+            state.withLock { $0.immediate = handler.immediate }
             continue
           }
           mirror?.copy([bytes])
@@ -197,6 +206,10 @@ package final class OpenFlowConnection: Sendable {
     if version != nil { mirror?.copy(messages) }
     var buffer = channel.allocator.buffer(capacity: messages.reduce(0) { $0 + $1.count })
     for message in messages { buffer.writeBytes(message) }
+    write(buffer)
+  }
+
+  private func write(_ buffer: ByteBuffer) {
     let count = buffer.readableBytes
     let (isAllowed, isFirstRefusal) = state.withLock { state in
       if state.isCutOff || state.hasEnded { return (false, false) }
@@ -305,6 +318,38 @@ package final class OpenFlowConnection: Sendable {
   // MARK: from the channel
 
   func received(_ batch: [[UInt8]]) { continuation.yield(batch) }
+
+  /// Handles at once what can be, on the event loop, while no message is on the long way.
+  /// - Parameter buffer: what has come; loses the messages that were handled.
+  func handleAtOnce(_ buffer: inout ByteBuffer, _ decoder: inout FrequentMessageDecoder) {
+    let found = state.withLock { state -> (any ImmediateOpenFlowHandler, OpenFlowVersion, Bool)? in
+      // One that does not read its answers is waited for, on the long way.
+      guard let handler = state.immediate, let version = state.version,
+        state.pendingOutputByteCount <= Self.drainedByteCount
+      else { return nil }
+      return (handler, version, state.decoder.flowModTableID)
+    }
+    // Who listens in gets copies, on the long way.
+    guard let (handler, version, flowModTableID) = found, handler.isReady, mirror.map({ !$0.isWanted }) ?? true else {
+      return
+    }
+    var reader = ImmediateReader(handler, version, flowModTableID: flowModTableID, answers: ByteBuffer())
+    unsafe buffer.withUnsafeReadableBytes { bytes in unsafe reader.handle(RawSpan(_unsafeBytes: bytes), &decoder) }
+    buffer.moveReaderIndex(forwardBy: reader.handledByteCount)
+    if reader.answers.readableBytes > 0 { writeAtOnce(reader.answers) }
+  }
+
+  /// Writes on the event loop, where a peer that reads gets it at once, and nothing has to be kept of it.
+  private func writeAtOnce(_ answers: ByteBuffer) {
+    guard state.withLock({ !$0.isCutOff && !$0.hasEnded }) else { return }
+    channel.writeAndFlush(answers, promise: nil)
+    let waiting = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? nil
+    guard waiting != 0 else { return }
+    // The rest counts until what is written behind it is out.
+    let count = answers.readableBytes
+    state.withLock { $0.pendingOutputByteCount += count }
+    channel.writeAndFlush(ByteBuffer()).whenComplete { [self] _ in wrote(count) }
+  }
 
   func heard() { state.withLock { $0.lastHeard = .now() } }
 

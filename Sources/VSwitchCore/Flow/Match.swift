@@ -39,6 +39,11 @@ public struct Match: Equatable, Sendable {
     }
   }
 
+  /// Gives each word another value, without bits outside of its mask.
+  mutating func setValues(_ values: [UInt64], from start: Int) {
+    for i in words.indices { words[i].value = values[start + i] }
+  }
+
   /// The value and mask of a word of the flow key; zeros if none of its bits counts.
   public func word(_ index: Int) -> (value: UInt64, mask: UInt64) {
     for word in words where word.index == index { return (word.value, word.mask) }
@@ -77,6 +82,42 @@ public struct Match: Equatable, Sendable {
     }
   }
 
+  /// Adds what a field has to be, if nothing is said of it yet.
+  /// - Parameters:
+  ///   - value: without bits outside of the mask.
+  ///   - fieldMask: of the field's bits.
+  /// - Returns: false if something is.
+  public mutating func add(_ field: Field, _ value: UInt128, mask fieldMask: UInt128) -> Bool {
+    let place = field.layout
+    guard place.bitCount <= 64 else {
+      guard self.value(field) == nil else { return false }
+      set(field, value, mask: fieldMask)
+      return true
+    }
+    let shift = UInt64(place.shift)
+    let ones: UInt64 = (place.bitCount == 64 ? .max : 1 << UInt64(place.bitCount) - 1) << shift
+    let mask = UInt64(truncatingIfNeeded: fieldMask) << shift
+    let value = UInt64(truncatingIfNeeded: value) << shift
+    for i in words.indices where words[i].index == place.wordIndex {
+      guard words[i].mask & ones == 0 else { return false }
+      words[i].mask |= mask
+      words[i].value |= value
+      return true
+    }
+    if mask != 0 { insert(MatchWord(index: place.wordIndex, value: value, mask: mask)) }
+    return true
+  }
+
+  private mutating func insert(_ word: MatchWord) {
+    if words.isEmpty { words.reserveCapacity(5) }
+    words.append(word)
+    var place = words.count - 1
+    while place > 0, Match.rank(words[place - 1].index) > Match.rank(word.index) {
+      words.swapAt(place - 1, place)
+      place -= 1
+    }
+  }
+
   private mutating func set(_ index: Int, _ value: UInt64, _ mask: UInt64, of field: UInt64) {
     let rank = Match.rank(index)
     var place = 0
@@ -86,8 +127,7 @@ public struct Match: Equatable, Sendable {
       words[place].mask = words[place].mask & ~field | mask
       if words[place].mask == 0 { words.remove(at: place) }
     } else if mask != 0 {
-      if words.isEmpty { words.reserveCapacity(5) }
-      words.insert(MatchWord(index: index, value: value, mask: mask), at: place)
+      insert(MatchWord(index: index, value: value, mask: mask))
     }
   }
 

@@ -32,18 +32,18 @@ extension Field {
 extension Match {
   /// Whether the match is narrow enough for a field with this prerequisite.
   public func satisfies(_ prerequisite: Prerequisite) -> Bool {
-    let etherType: UInt16? = mask[.etherType] == 0xffff ? key.etherType : nil
-    func hasProtocol(_ number: UInt8) -> Bool {
-      (etherType == 0x0800 || etherType == 0x86dd) && mask[.ipProtocol] == 0xff && key.ipProtocol == number
-        && (mask[.ipFragment] & 2 == 0 || key.ipFragment & 2 == 0)
+    if prerequisite == .none || prerequisite == .tunnel { return true }
+    let etherType = exactValue(.etherType)
+    func hasProtocol(_ number: UInt64) -> Bool {
+      (etherType == 0x0800 || etherType == 0x86dd) && exactValue(.ipProtocol) == number && !isLaterFragment
     }
-    func hasICMPv6(types: [UInt16]) -> Bool {
-      satisfies(.icmpv6) && mask[.icmpv6Type] == 0xff && types.contains(key.transportSource)
-        && (mask[.icmpv6Code] == 0 || key.transportDestination == 0)
+    func hasICMPv6(_ types: ClosedRange<UInt64>) -> Bool {
+      guard satisfies(.icmpv6), let type = exactValue(.icmpv6Type), types.contains(type) else { return false }
+      return value(.icmpv6Code).map { $0.value == 0 } ?? true
     }
     return switch prerequisite {
     case .none: true
-    case .vlan: mask[.vlanTCI] & 0x1000 != 0 && key.vlanTCI & 0x1000 != 0
+    case .vlan: value(.vlanTCI).map { $0.value & $0.mask & 0x1000 != 0 } ?? false
     case .mpls: etherType == 0x8847 || etherType == 0x8848
     case .ipv4: etherType == 0x0800
     case .ipv6: etherType == 0x86dd
@@ -54,10 +54,22 @@ extension Match {
     case .sctp: hasProtocol(132)
     case .icmp: etherType == 0x0800 && hasProtocol(1)
     case .icmpv6: etherType == 0x86dd && hasProtocol(58)
-    case .neighbourSolicitation: hasICMPv6(types: [135])
-    case .neighbourAdvertisement: hasICMPv6(types: [136])
-    case .neighbourDiscovery: hasICMPv6(types: [135, 136])
+    case .neighbourSolicitation: hasICMPv6(135...135)
+    case .neighbourAdvertisement: hasICMPv6(136...136)
+    case .neighbourDiscovery: hasICMPv6(135...136)
     case .tunnel: true
     }
   }
+
+  /// The value of a field of at most 64 bits that is matched whole.
+  private func exactValue(_ field: Field) -> UInt64? {
+    let place = field.layout
+    let (value, mask) = word(place.wordIndex)
+    let ones: UInt64 = place.bitCount >= 64 ? .max : 1 << UInt64(place.bitCount) - 1
+    guard mask >> UInt64(place.shift) & ones == ones else { return nil }
+    return value >> UInt64(place.shift) & ones
+  }
+
+  /// Whether only fragments match that are not the first one of their packet.
+  private var isLaterFragment: Bool { value(.ipFragment).map { $0.value & $0.mask & 2 != 0 } ?? false }
 }

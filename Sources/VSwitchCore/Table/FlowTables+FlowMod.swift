@@ -13,6 +13,16 @@ extension FlowTables {
     }
   }
 
+  /// Whether a change is one of a single rule, whatever the tables hold, and nothing comes of it that is told to anybody: no rule
+  /// gives way to another, or goes with it, and nobody watches.
+  public func isBrief(_ mod: FlowMod) -> Bool {
+    guard Int(mod.table) < FlowTables.tableCount, mod.command == .add || mod.command == .modifyStrict else {
+      return false
+    }
+    return !mod.flags.contains(.checkOverlap) && !limits[Int(mod.table)].evicts && !ruleReferences.hasLearned
+      && !reportsEvents
+  }
+
   private func add(_ mod: FlowMod, now: UInt64) throws(TableError) {
     let classifier = try classifier(mod.table)
     try InstructionValidator(mod, table: mod.table, tables: self).check(mod.instructions)
@@ -27,7 +37,7 @@ extension FlowTables {
     var description = RuleDescription(mod, now: now)
     if let old, isKept { description.statistics = statistics(old) }
     let rule = try makeRule(description, slot: isKept ? old.map { unsafe $0.record.pointee.slot } : nil)
-    if let old { remove(old, ownsSlot: !isKept, notice: nil) }
+    if let old { remove(old, ownsSlot: !isKept) }
     insert(rule, ownsSlot: !isKept)
     schedule(rule, isNew: true)
     if reportsEvents { transaction.events.append(.added(description)) }
@@ -60,7 +70,7 @@ extension FlowTables {
       description.modifiedAt = now
       if resets { description.statistics = Statistics() }
       let rule = try makeRule(description, slot: resets ? nil : unsafe old.record.pointee.slot)
-      remove(old, ownsSlot: resets, notice: nil)
+      remove(old, ownsSlot: resets)
       insert(rule, ownsSlot: resets)
       schedule(rule, isNew: resets)
       if reportsEvents { transaction.events.append(.modified(description)) }
@@ -69,16 +79,16 @@ extension FlowTables {
 
   private func delete(_ mod: FlowMod, now: UInt64) throws(TableError) {
     if mod.table != FlowMod.allTables, Int(mod.table) >= FlowTables.tableCount { throw .badTable(mod.table) }
-    var targets: [Rule] = []
-    forEachTarget(mod) { targets.append($0) }
-    for rule in targets { delete(rule, reason: .delete, now: now) }
+    // Marking a rule leaves it where it is.
+    forEachTarget(mod) { delete($0, reason: .delete, now: now) }
   }
 
   /// Removes a rule for a reason that a controller may want to hear.
   func delete(_ rule: Rule, reason: RemovalReason, now: UInt64) {
     let isTold = rule.flags.contains(.sendFlowRemoved)
     if reportsEvents { transaction.events.append(.removed(describe(rule), reason)) }
-    remove(rule, ownsSlot: true, notice: isTold ? .init(reason: reason, removedAt: now) : nil)
+    transaction.removedAt = now
+    remove(rule, ownsSlot: true, reason: isTold ? reason : nil)
   }
 
   /// The rules that a modify or delete is about.
@@ -106,7 +116,7 @@ extension FlowTables {
   /// Has a rule go on with other properties but the same counts.
   func replace(_ old: Rule, _ description: RuleDescription) {
     guard let rule = try? makeRule(description, slot: unsafe old.record.pointee.slot) else { return }
-    remove(old, ownsSlot: false, notice: nil)
+    remove(old, ownsSlot: false)
     insert(rule, ownsSlot: false)
     schedule(rule, isNew: true)
   }
@@ -165,13 +175,13 @@ extension FlowTables {
   }
 
   /// Removes a rule at the transaction's version.
-  private func remove(_ rule: Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?) {
+  private func remove(_ rule: Rule, ownsSlot: Bool, reason: RemovalReason? = nil) {
     unsafe rule.record.pointee.removedVersion.store(transaction.version, ordering: .relaxed)
     if ownsSlot { slots.setRule(nil, of: unsafe rule.record.pointee.slot) }
     countRule(in: rule.table, -1)
     count(rule, -1)
     transaction.touched.insert(Int(rule.table))
-    unsafe transaction.steps.append(.removed(rule, ownsSlot: ownsSlot, notice: notice))
+    unsafe transaction.steps.append(.removed(rule, ownsSlot: ownsSlot, reason))
   }
 
   /// Counts a rule, or one less, with the groups and meters that it refers to.

@@ -69,7 +69,13 @@ extension FlowTables {
     guard Int(table) < FlowTables.tableCount else { return result }
     result.activeCount = UInt64(ruleCounts[Int(table)])
     result.matchedCount = removedMatches[Int(table)]
-    classifiers[Int(table)]?.forEach(within: Match()) { result.matchedCount &+= statistics($0).packetCount }
+    if let classifier = classifiers[Int(table)] {
+      classifier.forEach(within: Match()) { result.matchedCount &+= statistics($0).packetCount }
+      // Those that have gone, but are not taken out yet.
+      retired.forEachLinked { rule in
+        if rule.table == table { result.matchedCount &+= statistics(rule).packetCount }
+      }
+    }
     result.lookupCount = result.matchedCount &+ (unsafe root.pointee.counters.sum(UInt32(table))).packetCount
     return result
   }

@@ -11,19 +11,51 @@ import Synchronization
 struct Transaction {
   enum Step {
     case added(Rule, ownsSlot: Bool)
-    /// The rule's slot went over to a new record, or goes with the rule.
-    case removed(Rule, ownsSlot: Bool, notice: RetiredMemory.RemovalNotice?)
-    case group(id: UInt32, old: GroupState?, new: GroupState?, slotsTaken: [UInt32])
-    case meter(id: UInt32, old: MeterState?, new: MeterState?, slotsTaken: [UInt32])
+    /// The rule's slot went over to a new record, or goes with the rule. A reason if it is to be told.
+    case removed(Rule, ownsSlot: Bool, RemovalReason?)
+    // Apart, so that a million rules' steps are small.
+    indirect case group(id: UInt32, old: GroupState?, new: GroupState?, slotsTaken: [UInt32])
+    indirect case meter(id: UInt32, old: MeterState?, new: MeterState?, slotsTaken: [UInt32])
   }
   /// That the changes get.
   var version: UInt64
   var steps: [Step] = []
   var events: [RuleEvent] = []
-  /// By `TableDependency.index`.
-  var touched: Set<Int> = []
+  /// When rules were removed that are told of.
+  var removedAt: UInt64 = 0
+  var touched = TouchedTables()
   /// Something changed that decisions do not depend on, as they ask it again for each packet.
   var needsVersion = false
+
+  /// Forgets what was done: the next one begins.
+  mutating func restart() {
+    version += 1
+    // The memory of a small one is used again, that of a big one is given back.
+    if steps.capacity > 64 { steps = [] } else { steps.removeAll(keepingCapacity: true) }
+    events = []
+    touched = TouchedTables()
+    needsVersion = false
+  }
+}
+
+/// A set of `TableDependency.index`.
+struct TouchedTables {
+  private var bits = InlineArray<4, UInt64>(repeating: 0)
+
+  /// - Parameter index: below 256.
+  mutating func insert(_ index: Int) { bits[index >> 6] |= 1 << UInt64(index & 63) }
+  func contains(_ index: Int) -> Bool { bits[index >> 6] & 1 << UInt64(index & 63) != 0 }
+  var isEmpty: Bool { bits[0] | bits[1] | bits[2] | bits[3] == 0 }
+
+  func visit(_ body: (Int) -> Void) {
+    for word in bits.indices {
+      var left = bits[word]
+      while left != 0 {
+        body(word << 6 | left.trailingZeroBitCount)
+        left &= left &- 1
+      }
+    }
+  }
 }
 
 extension FlowTables {
@@ -77,6 +109,24 @@ extension FlowTables {
     return commit()
   }
 
+  /// Makes all changes of a list at one version step, or none.
+  @discardableResult
+  public func apply(_ list: TableChangeList, now: UInt64) throws(BundleError) -> [RuleEvent] {
+    var cursor = list.cursor
+    var index = 0
+    while cursor.next() {
+      do throws(TableError) {
+        if let other = cursor.other { try perform(other, now: now) } else { try perform(cursor.flowMod, now: now) }
+      } catch {
+        rollBack()
+        throw BundleError(index: index, error: error)
+      }
+      index += 1
+    }
+    deleteLearned(now: now)
+    return commit()
+  }
+
   private func perform(_ change: TableChange, now: UInt64) throws(TableError) {
     switch change {
     case .flow(let flowMod): try perform(flowMod, now: now)
@@ -101,10 +151,8 @@ extension FlowTables {
       publishedLivePorts = livePorts
       if updateLiveness() { transaction.touched.insert(TableDependency.groups.index) }
     }
-    for table in transaction.touched where table < FlowTables.tableCount {
-      unsafe classifiers[table]?.publishList { unsafe retire($0) }
-    }
-    for dependency in transaction.touched {
+    publishTouched()
+    transaction.touched.visit { dependency in
       unsafe root.pointee.changedVersions[dependency].store(transaction.version, ordering: .releasing)
     }
     if !transaction.touched.isEmpty || transaction.needsVersion {
@@ -114,15 +162,24 @@ extension FlowTables {
     for step in transaction.steps {
       switch step {
       case .added: break
-      case .removed(let rule, let ownsSlot, let notice):
-        retired.add(.unlink(rule, ownsSlot: ownsSlot, notice: notice))
+      case .removed(let rule, let ownsSlot, let reason):
+        if let reason {
+          retired.add(RetiredMemory.RemovalNotice(rule: rule, reason: reason, removedAt: transaction.removedAt))
+        }
+        retired.add(.unlink(rule, ownsSlot: ownsSlot))
       case .group(_, let old, let new, _): if let old { retireGroup(old, replacedBy: new) }
       case .meter(_, let old, let new, _): if let old { retireMeter(old, replacedBy: new) }
       }
     }
     let events = transaction.events
-    transaction = Transaction(version: transaction.version + 1)
+    transaction.restart()
     return events
+  }
+
+  private func publishTouched() {
+    transaction.touched.visit { table in
+      if table < FlowTables.tableCount { unsafe classifiers[table]?.publishList { unsafe retire($0) } }
+    }
   }
 
   /// Undoes what the transaction did.
@@ -146,11 +203,9 @@ extension FlowTables {
       case .meter(let id, let old, let new, let slotsTaken): restoreMeter(id, old, new, slotsTaken: slotsTaken)
       }
     }
-    for table in transaction.touched where table < FlowTables.tableCount {
-      unsafe classifiers[table]?.publishList { unsafe retire($0) }
-    }
+    publishTouched()
     _ = ruleReferences.takeOrphans()
     // Versions are not used twice: a record of this transaction may be in a reader's hands still.
-    transaction = Transaction(version: transaction.version + 1)
+    transaction.restart()
   }
 }

@@ -20,38 +20,41 @@ import Synchronization
 
   let root: UnsafeMutablePointer<TablesRoot>
   let seed: UInt64
-  var masks = MaskStore()
-  var actions = ActionStore()
-  var slots = SlotTable()
-  var classifiers = [Classifier?](repeating: nil, count: FlowTables.tableCount)
+  // One owner has all of it at a time (the lock of its bridge): so accesses need no checks at run time.
+  @safe @exclusivity(unchecked) var masks = MaskStore()
+  @safe @exclusivity(unchecked) var actions = ActionStore()
+  @safe @exclusivity(unchecked) var slots = SlotTable()
+  @safe @exclusivity(unchecked) var classifiers = [Classifier?](repeating: nil, count: FlowTables.tableCount)
   /// Rules that no change has removed, by table.
-  private(set) var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
+  @safe @exclusivity(unchecked) private(set) var ruleCounts = [Int](repeating: 0, count: FlowTables.tableCount)
   /// Number of rules.
-  public private(set) var ruleCount = 0
+  @safe @exclusivity(unchecked) public private(set) var ruleCount = 0
   /// Most rules of all tables together.
-  public var ruleLimit = FlowTables.defaultRuleLimit
+  @safe @exclusivity(unchecked) public var ruleLimit = FlowTables.defaultRuleLimit
   public static let defaultRuleLimit = 1 << 22
-  var headroom = MemoryHeadroom()
+  @safe @exclusivity(unchecked) var headroom = MemoryHeadroom()
   /// Packets that rules matched which have gone since, by table.
-  var removedMatches = [UInt64](repeating: 0, count: FlowTables.tableCount)
-  var limits = [TableLimits](repeating: TableLimits(), count: FlowTables.tableCount)
-  var groups: [UInt32: GroupState] = [:]
-  var meters: [UInt32: MeterState] = [:]
-  var ruleReferences = ReferenceCounts()
-  var bucketReferences = ReferenceCounts()
-  var livePorts: Set<PortNumber> = []
+  @safe @exclusivity(unchecked) var removedMatches = [UInt64](repeating: 0, count: FlowTables.tableCount)
+  @safe @exclusivity(unchecked) var limits = [TableLimits](repeating: TableLimits(), count: FlowTables.tableCount)
+  @safe @exclusivity(unchecked) var groups: [UInt32: GroupState] = [:]
+  @safe @exclusivity(unchecked) var meters: [UInt32: MeterState] = [:]
+  @safe @exclusivity(unchecked) var ruleReferences = ReferenceCounts()
+  @safe @exclusivity(unchecked) var bucketReferences = ReferenceCounts()
+  @safe @exclusivity(unchecked) var livePorts: Set<PortNumber> = []
   /// Those that the buckets' liveness is of.
-  var publishedLivePorts: Set<PortNumber> = []
-  var retired = RetiredMemory()
-  var transaction = Transaction(version: 1)
+  @safe @exclusivity(unchecked) var publishedLivePorts: Set<PortNumber> = []
+  @safe @exclusivity(unchecked) var retired = RetiredMemory()
+  /// Tables whose list of places is to be published anew, as rules were taken out.
+  @safe @exclusivity(unchecked) var outdatedLists: Set<Int> = []
+  @safe @exclusivity(unchecked) var transaction = Transaction(version: 1)
   /// Rules with timeouts by when they may expire.
-  var due = DueHeap()
+  @safe @exclusivity(unchecked) var due = DueHeap()
   /// By table: rules with timeouts in the order in which they give way, if the table evicts.
-  var evictable: [Int: DueHeap] = [:]
+  @safe @exclusivity(unchecked) var evictable: [Int: DueHeap] = [:]
   /// Bytes of all rule records.
-  var ruleByteCount = 0
+  @safe @exclusivity(unchecked) var ruleByteCount = 0
   /// Whether `apply` returns what happened to rules, in order. Costs time and memory, so it is off unless somebody watches.
-  public var reportsEvents = false
+  @safe @exclusivity(unchecked) public var reportsEvents = false
 
   /// - Parameters:
   ///   - workerCount: workers that may read and count, numbered from 0.
@@ -64,8 +67,7 @@ import Synchronization
   }
 
   deinit {
-    var untold: [RemovedRule]?
-    while let item = retired.next(upTo: .max) { run(item, removed: &untold) }
+    while let item = retired.next(upTo: .max) { run(item) }
     for classifier in classifiers {
       var rules: [Rule] = []
       classifier?.forEach(within: Match()) { rules.append($0) }
@@ -127,24 +129,43 @@ import Synchronization
   /// Starts a grace period for all that was retired so far.
   public func beginGracePeriod() -> UInt64 { retired.nextEpoch() }
 
+  /// Things that wait for a grace period to end.
+  public var retiredCount: Int { retired.count }
+
   /// Ends a grace period: every worker has passed a quiescent point since the ticket was taken.
   /// - Returns: rules with `sendFlowRemoved` that have gone, with the counts that no worker adds to any more.
   public func endGracePeriod(_ ticket: UInt64) -> [RemovedRule] {
-    var removed: [RemovedRule]? = []
-    while let item = retired.next(upTo: ticket) { run(item, removed: &removed) }
-    for classifier in classifiers { unsafe classifier?.publishList { unsafe retire($0) } }
-    return removed ?? []
+    let removed = takeRemoved(ticket)
+    free(ticket)
+    return removed
+  }
+
+  /// The first part of a grace period's end, when others wait for it: what is to be told. The second is `free`.
+  public func takeRemoved(_ ticket: UInt64) -> [RemovedRule] {
+    retired.takeNotices(upTo: ticket).map { notice in
+      RemovedRule(rule: describe(notice.rule), reason: notice.reason, removedAt: notice.removedAt)
+    }
+  }
+
+  /// The second part: frees what was retired before the ticket was taken, some of it if that is more than a limit.
+  /// - Returns: whether all of it has gone.
+  @discardableResult
+  public func free(_ ticket: UInt64, limit: Int = .max) -> Bool {
+    var left = limit
+    while left > 0, let item = retired.next(upTo: ticket) {
+      run(item)
+      left -= 1
+    }
+    for table in outdatedLists { unsafe classifiers[table]?.publishList { unsafe retire($0) } }
+    outdatedLists = []
+    return !retired.hasItems(upTo: ticket)
   }
 
   func retire(_ memory: UnsafeMutableRawPointer) { unsafe retired.add(.freeMemory(memory)) }
 
-  private func run(_ item: RetiredMemory.Item, removed: inout [RemovedRule]?) {
+  private func run(_ item: RetiredMemory.Item) {
     switch item {
-    case .unlink(let rule, let ownsSlot, let notice):
-      if let notice, removed != nil {
-        removed?.append(
-          RemovedRule(rule: describe(rule), reason: notice.reason, removedAt: notice.removedAt))
-      }
+    case .unlink(let rule, let ownsSlot):
       unlink(rule)
       if ownsSlot {
         removedMatches[Int(rule.table)] &+= statistics(rule).packetCount
@@ -162,17 +183,18 @@ import Synchronization
       if let versioned = meter.versioned { unsafe root.pointee.meters.remove(versioned) }
       retired.add(.freeMeter(meter))
     case .freeMeter(let meter): meter.deallocate()
-    case .freeMemory(let memory): unsafe free(memory)
+    case .freeMemory(let memory): unsafe Glibc.free(memory)
     case .freeSlot(let slot): slots.release(slot)
     }
   }
 
   /// Takes a rule out of its table, for no reader to find any more; frees it a grace period later.
   func unlink(_ rule: Rule) {
-    if let classifier = classifiers[Int(rule.table)],
-      let subtable = unsafe classifier.remove(rule, retire: { unsafe retire($0) })
-    {
-      retired.add(.freeSubtable(subtable))
+    if let classifier = classifiers[Int(rule.table)] {
+      if let subtable = unsafe classifier.remove(rule, retire: { unsafe retire($0) }) {
+        retired.add(.freeSubtable(subtable))
+      }
+      if classifier.isListOutdated { outdatedLists.insert(Int(rule.table)) }
     }
     retired.add(.freeRule(rule))
   }
@@ -181,7 +203,7 @@ import Synchronization
     ruleByteCount -= FlowTables.byteCount(rule.mask)
     unsafe actions.release(unsafe rule.record.pointee.actions)
     masks.release(rule.mask)
-    unsafe free(rule.record)
+    unsafe Glibc.free(rule.record)
   }
 
   static func byteCount(_ mask: SparseMask) -> Int { MemoryLayout<RuleRecord>.stride + 8 * mask.count }

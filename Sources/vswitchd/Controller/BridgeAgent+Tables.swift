@@ -3,6 +3,7 @@
 
 import Datapath
 import OpenFlow
+import Synchronization
 import VSwitchCore
 
 extension BridgeAgent {
@@ -22,6 +23,7 @@ extension BridgeAgent {
       tableSettings[table] = settings
       vacancyIsLow[table] = nil
     }
+    watchesVacancy.store(tableSettings.values.contains(where: \.sendsVacancyEvents), ordering: .releasing)
     let evicts = change.evicts
     await blocking { [plane, name] in
       for table in tables { plane.setEviction(bridge: name, table: table, evicts) }

@@ -6,6 +6,7 @@ import Datapath
 import Logging
 import OVSDB
 import OpenFlow
+import Synchronization
 import VSwitchCore
 
 /// The OpenFlow side of a bridge.
@@ -13,7 +14,9 @@ actor BridgeAgent {
   nonisolated let name: String
   /// Who listens in on the controllers' sessions.
   nonisolated let snoop = SnoopHub()
-  let plane: any FlowPlane
+  nonisolated let plane: any FlowPlane
+  /// Somebody is to be told when a table is nearly full, and so each change has to be looked at.
+  nonisolated let watchesVacancy = Atomic(false)
   let blocking = BlockingCalls()
   private(set) var plan: BridgePlan
   var sessions: [Int: ControllerSession] = [:]
@@ -135,7 +138,7 @@ actor BridgeAgent {
   }
 
   /// Makes changes at one step, or none.
-  func change(_ changes: [TableChange], _ cause: Cause) async throws(Refusal) {
+  func change(_ changes: TableChangeList, _ cause: Cause) async throws(Refusal) {
     let result = await blocking { [plane, name] () -> Result<FlowChangeOutcome, FlowChangeError> in
       do throws(FlowChangeError) {
         return .success(try plane.changeFlows(bridge: name, changes))

@@ -12,87 +12,90 @@ struct Bundle {
 
   var flags: BundleFlags
   var isClosed = false
-  var changes: [TableChange] = []
-  /// Transactions of the messages that `changes` are of.
-  var transactions: [UInt32] = []
+  /// Each with the transaction of its message.
+  var changes = TableChangeList()
   /// Packets, sent when the changes are made.
   var packets: [PacketOut] = []
 }
 
-extension ControllerSession {
-  func handle(_ control: BundleControl) async throws(ErrorCode) -> BundleControl {
+/// The bundles of a session.
+struct Bundles {
+  private var open: [UInt32: Bundle] = [:]
+
+  /// Opens, closes or gives away a bundle.
+  /// - Returns: a bundle whose changes are to be made now.
+  mutating func handle(_ control: BundleControl) throws(ErrorCode) -> Bundle? {
     let id = control.bundle
     switch control.kind {
     case .openRequest:
-      if bundles[id] != nil {
-        bundles[id] = nil
-        throw .bundleFailedBadID
-      }
-      guard bundles.count < Bundle.bundleLimit else { throw .bundleFailedOutOfBundles }
-      bundles[id] = Bundle(flags: control.flags)
-      return BundleControl(bundle: id, .openReply, flags: control.flags)
+      guard open.removeValue(forKey: id) == nil else { throw .bundleFailedBadID }
+      guard open.count < Bundle.bundleLimit else { throw .bundleFailedOutOfBundles }
+      open[id] = Bundle(flags: control.flags)
     case .closeRequest:
-      guard let bundle = bundles[id] else { throw .bundleFailedBadID }
-      guard !bundle.isClosed else {
-        bundles[id] = nil
-        throw .bundleFailedBundleClosed
-      }
-      guard bundle.flags == control.flags else {
-        bundles[id] = nil
-        throw .bundleFailedBadFlags
-      }
-      bundles[id]?.isClosed = true
-      return BundleControl(bundle: id, .closeReply, flags: control.flags)
-    case .commitRequest:
-      guard let bundle = bundles.removeValue(forKey: id) else { throw .bundleFailedBadID }
+      guard var bundle = open.removeValue(forKey: id) else { throw .bundleFailedBadID }
+      guard !bundle.isClosed else { throw .bundleFailedBundleClosed }
       guard bundle.flags == control.flags else { throw .bundleFailedBadFlags }
-      try mayChange()
-      try await commit(bundle)
-      return BundleControl(bundle: id, .commitReply, flags: control.flags)
+      bundle.isClosed = true
+      open[id] = bundle
+    case .commitRequest:
+      guard let bundle = open.removeValue(forKey: id) else { throw .bundleFailedBadID }
+      guard bundle.flags == control.flags else { throw .bundleFailedBadFlags }
+      return bundle
     case .discardRequest:
-      guard bundles.removeValue(forKey: id) != nil else { throw .bundleFailedBadID }
-      return BundleControl(bundle: id, .discardReply, flags: control.flags)
+      guard open.removeValue(forKey: id) != nil else { throw .bundleFailedBadID }
     case .openReply, .closeReply, .commitReply, .discardReply: throw .bundleFailedBadType
     }
+    return nil
+  }
+
+  /// Changes a bundle, which begins with its first message if it was not opened.
+  mutating func add(to id: UInt32, _ flags: BundleFlags, _ change: (inout Bundle) throws(ErrorCode) -> Void)
+    throws(ErrorCode)
+  {
+    // Only one copy of what may be a long list.
+    guard var bundle = open.removeValue(forKey: id) ?? begin(flags) else { throw .bundleFailedOutOfBundles }
+    // One that was closed, or has other flags, goes.
+    guard !bundle.isClosed else { throw .bundleFailedBundleClosed }
+    guard bundle.flags == flags else { throw .bundleFailedBadFlags }
+    defer { open[id] = bundle }
+    guard bundle.changes.count < Bundle.messageLimit else { throw .bundleFailedMessageTooMany }
+    try change(&bundle)
+  }
+
+  private func begin(_ flags: BundleFlags) -> Bundle? {
+    open.count < Bundle.bundleLimit ? Bundle(flags: flags) : nil
+  }
+}
+
+extension ControllerSession {
+  func handle(_ control: BundleControl) async throws(ErrorCode) -> BundleControl {
+    if let bundle = try work.handle(control) {
+      try mayChange()
+      try await commit(bundle)
+    }
+    let answer: BundleControl.Kind =
+      switch control.kind {
+      case .openRequest: .openReply
+      case .closeRequest: .closeReply
+      case .commitRequest: .commitReply
+      default: .discardReply
+      }
+    return BundleControl(bundle: control.bundle, answer, flags: control.flags)
   }
 
   private func commit(_ bundle: Bundle) async throws(ErrorCode) {
-    let cause = BridgeAgent.Cause(session: number, xid: bundle.transactions.first ?? 0)
+    let cause = BridgeAgent.Cause(session: number, xid: bundle.changes.isEmpty ? 0 : bundle.changes[0].tag)
     do throws(BridgeAgent.Refusal) {
       try await bridge.change(bundle.changes, cause)
     } catch {
       // First what was wrong, with the message that was, then that the bundle failed: as Open vSwitch does.
-      if bundle.changes.indices.contains(error.index) {
-        let message = Message(
-          version, xid: bundle.transactions[error.index], MessageBody(bundle.changes[error.index]))
-        refuse(message, error.code)
+      if error.index < bundle.changes.count {
+        let (change, xid) = bundle.changes[error.index]
+        refuse(Message(version, xid: xid, MessageBody(change)), error.code)
       }
       throw .bundleFailedMessageFailed
     }
     for packet in bundle.packets { try? await bridge.send(packet) }
-  }
-
-  func addToBundle(_ add: BundleAdd) throws(ErrorCode) {
-    var bundle: Bundle
-    if let known = bundles[add.bundle] {
-      bundle = known
-    } else {
-      guard bundles.count < Bundle.bundleLimit else { throw .bundleFailedOutOfBundles }
-      bundle = Bundle(flags: add.flags)
-    }
-    // Only one copy of what may be a long list.
-    bundles[add.bundle] = nil
-    guard !bundle.isClosed else { throw .bundleFailedBundleClosed }
-    guard bundle.flags == add.flags else { throw .bundleFailedBadFlags }
-    defer { bundles[add.bundle] = bundle }
-    guard bundle.changes.count < Bundle.messageLimit else { throw .bundleFailedMessageTooMany }
-    if case .packetOut(let packet) = add.message.body {
-      guard bundle.packets.count < Bundle.packetLimit else { throw .bundleFailedMessageTooMany }
-      bundle.packets.append(packet)
-    } else {
-      bundle.changes.append(try tableChange(add.message.body))
-      bundle.transactions.append(add.message.xid)
-    }
   }
 }
 

@@ -13,7 +13,12 @@ actor ControllerSession: OpenFlowHandler {
   let settings: ControllerPlan.Settings
   private(set) var version = OpenFlowVersion.v10
   private(set) var connection: OpenFlowConnection?
-  private(set) var role = ControllerRole.equal
+  private(set) var role = ControllerRole.equal {
+    didSet { work.setMayChange(role != .secondary) }
+  }
+  /// What is done without this actor.
+  nonisolated let work: ImmediateSession
+  nonisolated var immediate: (any ImmediateOpenFlowHandler)? { work }
   /// Bytes of a packet that misses, and for a program whether it is told anything.
   var missSendByteCount: UInt16
   var sendsInvalidTTL = false
@@ -22,7 +27,6 @@ actor ControllerSession: OpenFlowHandler {
   private(set) var controllerID: UInt16 = 0
   /// What it wants to be told.
   var async = AsyncConfiguration()
-  var bundles: [UInt32: Bundle] = [:]
   var monitors = FlowMonitors()
   var packets: PacketInScheduler<PacketIn>?
   /// Packets wait for their time.
@@ -39,6 +43,7 @@ actor ControllerSession: OpenFlowHandler {
     self.number = number
     self.settings = settings
     self.onConnected = onConnected
+    work = ImmediateSession(bridge, isService: settings.isService)
     // OFP_DEFAULT_MISS_SEND_LEN.
     missSendByteCount = settings.isService ? 0 : 128
     if let rate = settings.packetsPerSecond {
@@ -86,7 +91,7 @@ actor ControllerSession: OpenFlowHandler {
     var made: [Message] = []
     for message in messages {
       do throws(ErrorCode) {
-        changes.append(try tableChange(message.body))
+        changes.append(try TableChange(message.body))
         made.append(message)
       } catch {
         refuse(message, error)
@@ -105,6 +110,7 @@ actor ControllerSession: OpenFlowHandler {
   private func command() async {
     guard !hasCommanded, !settings.isService, connection?.channel.isActive == true else { return }
     hasCommanded = true
+    work.setIsAdmitted()
     await bridge.admitted(number)
   }
 
@@ -157,7 +163,7 @@ actor ControllerSession: OpenFlowHandler {
       return []
     case .bundleControl(let control): return reply(.bundleControl(try await handle(control)))
     case .bundleAdd(let add):
-      try addToBundle(add)
+      try work.add(add)
       return []
     case .flowMonitorCancel(let id):
       try await cancelMonitor(id)
@@ -212,37 +218,14 @@ actor ControllerSession: OpenFlowHandler {
   }
 
   private func change(_ message: Message) async throws(ErrorCode) {
-    let change = try tableChange(message.body)
+    let change = try TableChange(message.body)
     do throws(BridgeAgent.Refusal) {
-      try await bridge.change([change], BridgeAgent.Cause(session: number, xid: message.xid))
+      try await bridge.change(TableChangeList([change]), BridgeAgent.Cause(session: number, xid: message.xid))
     } catch {
       throw error.code
     }
     if case .flowMod = message.body { return }
     await bridge.forward(message, from: self)
-  }
-
-  /// A request that changes tables.
-  func tableChange(_ body: MessageBody) throws(ErrorCode) -> TableChange {
-    switch body {
-    case .flowMod(let change):
-      // The datapath tracks no connections yet: better no rule than one that does half of what it says.
-      if needsConntrack(change.instructions.apply + change.instructions.write) { throw .badActionBadType }
-      return .flow(change)
-    case .groupMod(let change): return .group(change)
-    case .meterMod(let change): return .meter(change)
-    default: throw .bundleFailedMessageUnsupported
-    }
-  }
-
-  private func needsConntrack(_ actions: [Action]) -> Bool {
-    actions.contains { action in
-      switch action {
-      case .conntrack, .conntrackClear: true
-      case .clone(let nested): needsConntrack(nested)
-      default: false
-      }
-    }
   }
 
   // MARK: roles
@@ -263,6 +246,40 @@ actor ControllerSession: OpenFlowHandler {
     case .primary: "master"
     case .secondary: "slave"
     case .equal, .noChange: "other"
+    }
+  }
+}
+
+extension TableChange {
+  /// A request that changes tables.
+  init(_ body: MessageBody) throws(ErrorCode) {
+    switch body {
+    case .flowMod(let change): self = .flow(try change.checked)
+    case .groupMod(let change): self = .group(change)
+    case .meterMod(let change): self = .meter(change)
+    default: throw .bundleFailedMessageUnsupported
+    }
+  }
+}
+
+extension FlowMod {
+  /// The datapath tracks no connections yet: better no rule than one that does half of what it says.
+  var checked: FlowMod {
+    get throws(ErrorCode) {
+      if FlowMod.needsConntrack(instructions.apply) || FlowMod.needsConntrack(instructions.write) {
+        throw .badActionBadType
+      }
+      return self
+    }
+  }
+
+  private static func needsConntrack(_ actions: [Action]) -> Bool {
+    actions.contains { action in
+      switch action {
+      case .conntrack, .conntrackClear: true
+      case .clone(let nested): needsConntrack(nested)
+      default: false
+      }
     }
   }
 }

@@ -7,7 +7,9 @@ import VSwitchCore
 /// What has flow tables.
 protocol FlowPlane: SwitchPlane {
   var controllerPackets: AsyncStream<BridgePacket> { get }
-  func changeFlows(bridge: String, _ changes: [TableChange]) throws(FlowChangeError) -> FlowChangeOutcome
+  func changeFlows(bridge: String, _ changes: TableChangeList) throws(FlowChangeError) -> FlowChangeOutcome
+  /// Does not block, and so is called from anywhere.
+  func changeFlowsAtOnce(bridge: String, _ changes: [TableChange]) -> [BundleError]?
   func changeFlowsEach(
     bridge: String, _ changes: [TableChange]
   ) -> (outcome: FlowChangeOutcome, refused: [BundleError])?

@@ -13,6 +13,8 @@ final class SnoopHub: OpenFlowMirror {
 
   private let state = Mutex(State())
 
+  var isWanted: Bool { state.withLock { !$0.listeners.isEmpty } }
+
   func copy(_ messages: [[UInt8]]) {
     let listeners = state.withLock { $0.listeners }
     for listener in listeners.values where !listener.isCongested { listener.send(messages) }

@@ -9,6 +9,53 @@ import VSwitchCore
 
 @Suite(.enabled(if: TestEnvironment.canUseNamespaces, "needs root"), .blocking)
 struct MessageTests {
+  @Test func messagesThatComeTogetherAreDoneAndAnsweredInOrder() throws {
+    try MessageTests.withController(.v13) { lab, daemon, session, _ throws in
+      // Changes that are made at once, some that are not, refused ones and questions, all in one piece.
+      func rule(_ number: Int, _ action: Action, _ command: FlowMod.Command = .add) -> MessageBody {
+        var mod = FlowMod()
+        mod.command = command
+        mod.table = 5
+        mod.match.set(.metadata, UInt128(number))
+        mod.instructions = Instructions(apply: command == .add ? [action] : [])
+        return .flowMod(mod)
+      }
+      let output = Action.output(.inPort, maximumByteCount: 0)
+      var bodies: [MessageBody] = []
+      var answered: [UInt32] = []
+      for number in 0..<300 {
+        bodies.append(rule(number, output))
+        if number % 7 == 0 { bodies.append(rule(number, output, .deleteStrict)) }
+        if number % 11 == 0 {
+          bodies.append(rule(number, .group(99)))
+          answered.append(UInt32(bodies.count))
+        }
+        if number % 13 == 0 {
+          bodies.append(.echoRequest([UInt8(number % 256)]))
+          answered.append(UInt32(bodies.count))
+        }
+        if number % 50 == 0 {
+          bodies.append(.barrierRequest)
+          answered.append(UInt32(bodies.count))
+        }
+      }
+      bodies.append(.barrierRequest)
+      answered.append(UInt32(bodies.count))
+      var bytes: [UInt8] = []
+      for (index, body) in bodies.enumerated() {
+        bytes += try MessageEncoder().encode(Message(.v13, xid: UInt32(index + 1), body))
+      }
+      try session.send(bytes)
+      var answers: [UInt32] = []
+      while answers.last != answered.last, let message = try session.receive() {
+        if message.xid != 0 { answers.append(message.xid) }
+      }
+      #expect(answers == answered, "\(daemon.log)")
+      let flows = try lab.run(["ovs-ofctl", "dump-aggregate", "unix:\(daemon.runDirectory)/br0.mgmt", "table=5"])
+      #expect(flows.contains("flow_count=\((0..<300).count { $0 % 7 != 0 })"))
+    }
+  }
+
   /// Two hosts, and a controller of one version that has emptied the tables.
   static func withController(
     _ version: OpenFlowVersion, columns: String = "", _ body: (Lab, Daemon, TestSession, String) throws -> Void

@@ -32,10 +32,7 @@ enum BundleCodec {
   static func decodeAdd(_ reader: inout WireReader, _ version: OpenFlowVersion, xid: UInt32) throws(ErrorCode)
     -> BundleAdd
   {
-    let bundle = try reader.u32()
-    try reader.skip(2)
-    let flags = try flags(&reader)
-    let inner = try innerHeader(&reader, version)
+    let (bundle, flags, inner) = try decodeAddHeader(&reader, version)
     guard inner.xid == xid else { throw .bundleFailedMessageBadXID }
     guard [13, 14, 15, 16].contains(inner.type) else { throw .bundleFailedMessageUnsupported }
     var body = try reader.part(inner.byteCount - 8, .bundleFailedMessageBadLength)
@@ -43,6 +40,15 @@ enum BundleCodec {
     // Behind it there can be padding and properties, of which none is known.
     _ = reader.rest()
     return BundleAdd(bundle: bundle, flags: flags, message)
+  }
+
+  /// Reads what stands before the body of the message that is in it.
+  static func decodeAddHeader(_ reader: inout WireReader, _ version: OpenFlowVersion) throws(ErrorCode) -> (
+    bundle: UInt32, flags: BundleFlags, inner: (type: UInt8, byteCount: Int, xid: UInt32)
+  ) {
+    let bundle = try reader.u32()
+    try reader.skip(2)
+    return (bundle, try flags(&reader), try innerHeader(&reader, version))
   }
 
   private static func innerHeader(_ reader: inout WireReader, _ version: OpenFlowVersion) throws(ErrorCode) -> (

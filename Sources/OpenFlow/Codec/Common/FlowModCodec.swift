@@ -12,6 +12,15 @@ enum FlowModCodec {
   static func decode(_ reader: inout WireReader, _ version: OpenFlowVersion, flowModTableID: Bool) throws(ErrorCode)
     -> FlowMod
   {
+    var instructions = InstructionCache()
+    return try decode(&reader, version, flowModTableID: flowModTableID, instructions: &instructions)
+  }
+
+  /// - Parameter instructions: those of the message before.
+  static func decode(
+    _ reader: inout WireReader, _ version: OpenFlowVersion, flowModTableID: Bool,
+    instructions: inout InstructionCache
+  ) throws(ErrorCode) -> FlowMod {
     guard version > .v10 else { return try decode10(&reader, flowModTableID: flowModTableID) }
     guard reader.remaining >= 48, reader.remaining % 8 == 0 else { throw .badRequestBadLength }
     let cookie = try reader.u64()
@@ -45,7 +54,13 @@ enum FlowModCodec {
       mod.outPort = outPort
       mod.outGroup = outGroup
     }
-    mod.instructions = try InstructionCodec.decode(&reader, version, match: mod.match)
+    if let known = instructions.find(&reader, version) {
+      mod.instructions = known
+    } else {
+      let start = reader
+      mod.instructions = try InstructionCodec.decode(&reader, version, match: mod.match)
+      instructions.keep(mod.instructions, start, version)
+    }
     guard buffer == noBuffer || mod.isDelete else { throw .badRequestBufferUnknown }
     return mod
   }

@@ -11,6 +11,7 @@ extension FieldCode {
   /// Reads a value and its mask; nil mask: all bits.
   /// - Throws: what the standard says of bits that the field has not.
   func model(_ value: UInt128, mask: UInt128?) throws(ErrorCode) -> (value: UInt128, mask: UInt128) {
+    if isPlain, mask == nil { return (value, wireOnes) }
     if is16BitPort {
       guard mask == nil || mask == 0xffff || mask == 0 else { throw .badMatchBadMask }
       guard mask != 0 else { return (0, 0) }

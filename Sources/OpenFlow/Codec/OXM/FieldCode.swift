@@ -17,12 +17,17 @@ struct FieldCode: Equatable, Sendable {
   let number: UInt8
   /// Of the value.
   let byteCount: Int
+  /// Whether any value that there is room for is the field's value.
+  let isPlain: Bool
 
   init(_ field: Field, _ fieldClass: UInt16, _ number: UInt8, _ byteCount: Int) {
     self.field = field
     self.fieldClass = fieldClass
     self.number = number
     self.byteCount = byteCount
+    isPlain =
+      field.bitCount == 8 * byteCount && !(fieldClass == 0 && (number == 0 || number == 5)) && field != .inPort
+      && field != .ctState && field != .arpOperation
   }
 
   /// Bytes of the header.

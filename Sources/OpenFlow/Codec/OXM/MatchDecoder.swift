@@ -53,8 +53,7 @@ enum MatchDecoder {
       }
       let (value, mask) = try self.value(code, hasMask: header.hasMask, &payload)
       guard match.satisfies(code.field.prerequisite) else { throw .badMatchBadPrerequisite }
-      guard match.value(code.field) == nil else { throw .badMatchDuplicateField }
-      match.set(code.field, value, mask: mask)
+      guard match.add(code.field, value & mask, mask: mask) else { throw .badMatchDuplicateField }
     }
     return match
   }

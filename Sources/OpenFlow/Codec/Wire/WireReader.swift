@@ -105,6 +105,24 @@ struct WireReader: ~Escapable {
     return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
   }
 
+  /// Whether all bytes that are left, eight to a word, are these.
+  func isNext(_ words: [UInt64]) -> Bool {
+    guard remaining == 8 * words.count else { return false }
+    for (i, word) in words.enumerated()
+    where unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset + 8 * i, as: UInt64.self) != word {
+      return false
+    }
+    return true
+  }
+
+  /// All bytes that are left, for `isNext`; nil if they are no whole words.
+  func nextWords() -> [UInt64]? {
+    guard remaining % 8 == 0 else { return nil }
+    return (0..<remaining / 8).map { i in
+      unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset + 8 * i, as: UInt64.self)
+    }
+  }
+
   /// The 16-bit number `ahead` bytes from here, without going there.
   func peek16(at ahead: Int, _ error: ErrorCode = .badRequestBadLength) throws(ErrorCode) -> UInt16 {
     guard ahead >= 0, ahead <= remaining - 2 else { throw error }

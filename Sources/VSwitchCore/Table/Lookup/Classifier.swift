@@ -16,15 +16,18 @@ final class Classifier {
   static let subtableLimit = 12
 
   let table: Table
-  private(set) var ruleCount = 0
-  private var subtables: [UInt: Subtable] = [:]
+  // The owner of `FlowTables` has it alone: accesses need no checks at run time.
+  @safe @exclusivity(unchecked) private(set) var ruleCount = 0
+  @safe @exclusivity(unchecked) private var subtables: [UInt: Subtable] = [:]
+  /// Rules come in runs that have the same mask: its subtable, or nil if it has none.
+  @safe @exclusivity(unchecked) private var latest: (key: UInt, subtable: Subtable?)?
   /// Rules in the tree by mask.
-  private var treeCounts: [UInt: Int] = [:]
-  private var tree: BitTree
-  private var clauseCount = 0
-  private var places: PlaceList?
+  @safe @exclusivity(unchecked) private var treeCounts: [UInt: Int] = [:]
+  @safe @exclusivity(unchecked) private var tree: BitTree
+  @safe @exclusivity(unchecked) private var clauseCount = 0
+  @safe @exclusivity(unchecked) private var places: PlaceList?
   /// Whether a reader needs another list to find every rule.
-  private(set) var isListOutdated = false
+  @safe @exclusivity(unchecked) private(set) var isListOutdated = false
   private let seed: UInt64
 
   init(seed: UInt64) {
@@ -45,15 +48,24 @@ final class Classifier {
 
   private static func key(_ mask: SparseMask) -> UInt { unsafe UInt(bitPattern: mask.block) }
 
+  /// The subtable of a mask; nil if its rules are in the tree.
+  private func subtable(_ key: UInt) -> Subtable? {
+    if let latest, latest.key == key { return latest.subtable }
+    let found = subtables[key]
+    latest = (key, found)
+    return found
+  }
+
   /// Whether a new rule with a mask goes into a subtable, which is made if need be: the hash of its values then.
   func hash(mask: SparseMask, _ match: Match) -> UInt32? {
-    if let subtable = subtables[Classifier.key(mask)] { return subtable.hash(match) }
+    if let subtable = subtable(Classifier.key(mask)) { return subtable.hash(match) }
     guard subtables.count < Classifier.subtableLimit,
       treeCounts[Classifier.key(mask), default: 0] >= Classifier.treeShare
     else { return nil }
     let subtable = Subtable(mask: mask, seed: seed)
     unsafe mask.block.pointee.useCount.add(1)
     subtables[Classifier.key(mask)] = subtable
+    latest = nil
     isListOutdated = true
     return subtable.hash(match)
   }
@@ -67,7 +79,7 @@ final class Classifier {
     }
     let key = Classifier.key(rule.mask)
     if unsafe rule.record.pointee.isHashed {
-      guard let subtable = subtables[key] else { return }
+      guard let subtable = subtable(key) else { return }
       if unsafe subtable.record.pointee.ruleCount.value == 0
         || rule.priority > subtable.record.pointee.maximumPriority.value
       {
@@ -88,10 +100,11 @@ final class Classifier {
     if rule.isClause { clauseCount -= 1 }
     let key = Classifier.key(rule.mask)
     if unsafe rule.record.pointee.isHashed {
-      guard let subtable = subtables[key] else { return nil }
+      guard let subtable = subtable(key) else { return nil }
       subtable.remove(rule)
       guard unsafe subtable.record.pointee.ruleCount.value == 0 else { return nil }
       subtables[key] = nil
+      latest = nil
       isListOutdated = true
       return subtable
     }
@@ -120,14 +133,16 @@ final class Classifier {
 
   /// The rule with exactly this match and priority that no change has removed.
   func find(_ match: Match, mask: SparseMask, priority: UInt16) -> Rule? {
-    if let subtable = subtables[Classifier.key(mask)] {
+    if let subtable = subtable(Classifier.key(mask)) {
       var candidate = subtable.first(subtable.hash(match))
       while let rule = candidate, rule.priority >= priority {
         if rule.priority == priority, rule.isCurrent, rule.hasValues(of: match) { return rule }
         candidate = rule.next
       }
     }
-    guard treeCounts[Classifier.key(mask)] != nil, let leaf = tree.leaf(of: match) else { return nil }
+    guard tree.ruleCount > 0, treeCounts[Classifier.key(mask)] != nil, let leaf = tree.leaf(of: match) else {
+      return nil
+    }
     for i in 0..<leaf.count {
       let entry = leaf.entry(i)
       guard entry.priority >= priority else { return nil }

@@ -6,6 +6,7 @@
 // the hash. Open addressing with linear probing. Rules in a bucket stand by falling priority. A larger array is filled
 // before it is published, and the rules' `next` does not depend on the array, so a reader finds every rule in either.
 
+import COFlow
 import Glibc
 import Synchronization
 
@@ -230,6 +231,11 @@ struct SubtableRecord: ~Copyable {
   func forEach(_ body: (Rule) -> Void) {
     guard let buckets else { return }
     for index in 0...buckets.indexMask {
+      // Rules lie anywhere in memory: the later ones are on their way while the first are looked at.
+      let ahead = index &+ 16
+      if ahead <= buckets.indexMask, let later = Subtable.rule(buckets.load(ahead)) {
+        unsafe coflow_prefetch(later.record)
+      }
       var rule = Subtable.rule(buckets.load(index))
       while let current = rule {
         rule = current.next

@@ -14,6 +14,9 @@ struct ReferenceCounts {
   private(set) var groups: [UInt32: Int] = [:]
   private(set) var meters: [UInt32: Int] = [:]
 
+  /// Whether there are rules that take what they have learned along.
+  var hasLearned: Bool { !learned.isEmpty }
+
   mutating func add(_ group: UInt32, _ difference: Int) { ReferenceCounts.add(group, difference, &groups) }
 
   mutating func add(_ references: References, _ difference: Int) {

@@ -137,7 +137,9 @@ package final class Datapath: Sendable {
     var opened: [PortIO] = []
     var hasChanged = false
     for (key, port) in change.wanted {
-      if state.ports[key] != nil {
+      if state.bridges[key.bridge] == nil {
+        state.failures[key] = state.bridgeFailures[key.bridge]
+      } else if state.ports[key] != nil {
         if update(key, port, &state) { hasChanged = true }
       } else {
         do throws(ConfigError) {
@@ -226,6 +228,7 @@ package final class Datapath: Sendable {
     for wanted in config.bridges {
       if let known = state.bridges[wanted.name] {
         state.bridges[wanted.name]?.config = wanted
+        known.flows?.configureTables(wanted.flowTables)
         if known.config.emptiesTables(for: wanted) { emptyTables(wanted, &state) }
         if known.config.macTableLimit != wanted.macTableLimit {
           // A new table starts empty; flooding finds the stations again.
@@ -238,7 +241,14 @@ package final class Datapath: Sendable {
           worker.mailbox.perform { _ in known.macTable.setAgeing(seconds: seconds) }
         }
       } else {
-        state.addBridge(wanted, macTable: makeTable(wanted), events: flowEvents, seed: seed)
+        let table = makeTable(wanted)
+        do throws(ConfigError) {
+          try state.addBridge(wanted, macTable: table, events: flowEvents, seed: seed)
+          state.bridgeFailures[wanted.name] = nil
+        } catch {
+          table.deallocate()
+          state.bridgeFailures[wanted.name] = error
+        }
       }
     }
   }
@@ -250,6 +260,7 @@ package final class Datapath: Sendable {
 
   private func removeBridges(_ state: inout ControlState, _ config: SwitchConfig) {
     let wanted = Set(config.bridges.map(\.name))
+    state.bridgeFailures = state.bridgeFailures.filter { wanted.contains($0.key) }
     let gone = state.bridges.filter { !wanted.contains($0.key) }
     guard !gone.isEmpty else { return }
     for name in gone.keys { state.bridges[name] = nil }

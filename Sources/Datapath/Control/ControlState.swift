@@ -23,6 +23,12 @@ struct ControlState {
   /// Why configured ports could not be opened.
   var failures: [PortKey: ConfigError] = [:]
   var bridges: [String: BridgeState] = [:]
+  /// Why configured bridges are not there.
+  var bridgeFailures: [String: ConfigError] = [:]
+  /// Flow tables of a new bridge; another way for tests.
+  var makeFlows:
+    @Sendable (_ identifier: UInt32, EventRing, _ seed: UInt64, BridgeConfig) throws(ConfigError) -> BridgeFlows =
+      ControlState.flows
   var tables: ForwardingTables?
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
@@ -61,13 +67,23 @@ struct ControlState {
   /// Whether a port has an interface of this name configured.
   func wants(interface name: String) -> Bool { interfaceUses[name] != nil }
 
-  /// Adds a bridge with its first rule, if it is to have one. Without memory for flow tables it is a learning bridge.
-  mutating func addBridge(_ config: BridgeConfig, macTable: MACTable, events: EventRing, seed: UInt64) {
-    let flows = try? BridgeFlows(
-      identifier: nextBridgeIdentifier, events: events, seed: seed, beginsAsNormal: config.beginsAsNormal,
-      now: monotonicNanoseconds())
+  /// Adds a bridge with its first rule, if it is to have one. Without memory for flow tables there is no bridge: one that
+  /// only learned would forward what its rules are to forbid.
+  mutating func addBridge(
+    _ config: BridgeConfig, macTable: MACTable, events: EventRing, seed: UInt64
+  ) throws(ConfigError) {
+    let flows = try makeFlows(nextBridgeIdentifier, events, seed, config)
+    flows.configureTables(config.flowTables)
     nextBridgeIdentifier += 1
     bridges[config.name] = BridgeState(config: config, macTable: macTable, flows: flows)
+  }
+
+  private static func flows(
+    identifier: UInt32, _ events: EventRing, seed: UInt64, _ config: BridgeConfig
+  ) throws(ConfigError) -> BridgeFlows {
+    try BridgeFlows(
+      identifier: identifier, events: events, seed: seed, beginsAsNormal: config.beginsAsNormal,
+      now: monotonicNanoseconds())
   }
 
   /// A slot that no port has.

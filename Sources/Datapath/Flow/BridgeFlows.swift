@@ -15,6 +15,10 @@ final class BridgeFlows {
   let events: EventRing
   /// Settings by port number (OFPPC_…); ports that are not here have none.
   var portSettings: [PortNumber: PipelinePort] = [:]
+  /// What the database says of tables.
+  private var tableConfigs: [UInt8: FlowTableConfig] = [:]
+  /// Tables that a controller has told to evict.
+  private var evictingTables: Set<UInt8> = []
   private var livePorts: Set<PortNumber> = []
   /// Raised when a port comes, goes or changes.
   private var portsVersion: UInt64 = 0
@@ -37,6 +41,7 @@ final class BridgeFlows {
     self.megaflows = megaflows
     self.exactMatch = exactMatch
     tables = FlowTables(workerCount: 1, seed: seed)
+    tables.limitMemory { ControlGroup.own.hasRoom(for: $0) }
     self.identifier = identifier
     self.events = events
     guard beginsAsNormal else { return }
@@ -73,6 +78,27 @@ final class BridgeFlows {
       }
     }
     return before != normalSlot
+  }
+
+  /// Takes over how full tables may get (table Flow_Table).
+  func configureTables(_ configs: [UInt8: FlowTableConfig]) {
+    guard configs != tableConfigs else { return }
+    let changed = Set(configs.keys).union(tableConfigs.keys)
+    tableConfigs = configs
+    for table in changed { setLimits(of: table) }
+  }
+
+  /// Whether a full table evicts rules because a controller wants it.
+  func setEviction(table: UInt8, _ evicts: Bool) {
+    if evicts { evictingTables.insert(table) } else { evictingTables.remove(table) }
+    setLimits(of: table)
+  }
+
+  private func setLimits(of table: UInt8) {
+    let config = tableConfigs[table]
+    let limits = TableLimits(
+      ruleLimit: config?.ruleLimit, evicts: config?.evicts == true || evictingTables.contains(table))
+    if tables[limitsOf: table] != limits { tables[limitsOf: table] = limits }
   }
 
   /// Says which ports have a link, for buckets that watch one.

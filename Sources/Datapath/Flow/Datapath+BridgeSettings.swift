@@ -51,7 +51,7 @@ extension Datapath {
 
   /// Whether a full table evicts rules.
   package func setEviction(bridge: String, table: UInt8, _ evicts: Bool) {
-    state.withLock { state in state.bridges[bridge]?.flows?.tables[limitsOf: table].evicts = evicts }
+    state.withLock { state in state.bridges[bridge]?.flows?.setEviction(table: table, evicts) }
   }
 
   /// Whether changes are to be told with all that happened to rules (`FlowChangeOutcome.events`).

@@ -148,7 +148,11 @@ extension Datapath {
   package func tableStatistics(bridge: String) -> [TableStatistics]? {
     state.withLock { state in
       guard let tables = state.bridges[bridge]?.flows?.tables else { return nil }
-      return (0..<FlowTables.tableCount).map { tables.statistics(table: UInt8($0)) }
+      return (0..<FlowTables.tableCount).map { number in
+        var statistics = tables.statistics(table: UInt8(number))
+        statistics.ruleLimit = tables[limitsOf: UInt8(number)].ruleLimit
+        return statistics
+      }
     }
   }
 

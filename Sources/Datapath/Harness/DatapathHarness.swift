@@ -43,7 +43,7 @@ package final class DatapathHarness {
       engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds })
     state.want(config)
     for bridge in config.bridges {
-      state.addBridge(
+      try state.addBridge(
         bridge,
         macTable: MACTable(
           limit: bridge.macTableLimit, ageingSeconds: bridge.macAgeingSeconds, portLimit: Burst.portLimit,
@@ -161,6 +161,12 @@ package final class DatapathHarness {
 
   /// Has the next packet of every flow take the way through the tables.
   package func forgetCachedFlows(bridge: String) { state.bridges[bridge]?.flows?.megaflows.removeAll() }
+
+  /// Leaves no recirculation ids for packets that come back from flows yet to be cached.
+  package func useUpRecirculationIDs(bridge: String) {
+    guard let state = unsafe state.bridges[bridge]?.flows?.megaflows.state else { return }
+    unsafe state.pointee.nextRecirculationID = UInt32.max &- MegaflowCache.pointLimit
+  }
 
   /// Packets that were sent to controllers since the last call.
   package func takeControllerPackets() -> [ControllerPacket] {

@@ -2,33 +2,38 @@
 
 extension SchemaDocumentation {
   static let controller = TableDocumentation(
-    "Controller", "An OpenFlow controller of a bridge. Nothing here has an effect yet.",
+    "Controller", "An OpenFlow controller of a bridge.",
     [
-      .init("type", .ignored, "\"primary\" (it decides what the bridge does) or \"service\"."),
-      .init("target", .ignored, "tcp:HOST:PORT, ssl:HOST:PORT, unix:PATH, ptcp:PORT[:ADDRESS], pssl:… or punix:…."),
-      .init("connection_mode", .ignored, "In-band or out-of-band."),
-      .init("max_backoff", .ignored, "Longest pause between two tries to connect, in milliseconds."),
-      .init("inactivity_probe", .ignored, "Milliseconds of silence until the controller is asked if it is there."),
-      .init("enable_async_messages", .ignored, "Whether it gets messages that it has not asked for."),
-      .init("controller_queue_size", .ignored, "Packets that wait for it."),
-      .init("controller_rate_limit", .ignored, "Packets a second to it."),
-      .init("controller_burst_limit", .ignored, "Packets above that rate."),
+      .init("type", .configuration, "\"primary\" (it decides what the bridge does) or \"service\"."),
+      .init(
+        "target", .configuration, "tcp:HOST:PORT, ssl:HOST:PORT, unix:PATH, ptcp:PORT[:ADDRESS], pssl:… or punix:…."),
+      .init("connection_mode", .ignored, "In-band or out-of-band. Differs: every controller is out-of-band."),
+      .init("max_backoff", .configuration, "Longest pause between two tries to connect, in milliseconds."),
+      .init(
+        "inactivity_probe", .configuration, "Milliseconds of silence until the controller is asked if it is there."),
+      .init("enable_async_messages", .configuration, "Whether it gets messages that it has not asked for."),
+      .init("controller_queue_size", .configuration, "Packets that wait for it."),
+      .init("controller_rate_limit", .configuration, "Packets a second to it."),
+      .init("controller_burst_limit", .configuration, "Packets above that rate."),
       .init("local_ip", .ignored, "Address of the bridge's own port for in-band control."),
       .init("local_netmask", .ignored, "Its netmask."),
       .init("local_gateway", .ignored, "Its gateway."),
-      .init("is_connected", .ignored, "Whether it is connected."),
-      .init("role", .ignored, "\"master\", \"slave\" or \"other\"."),
-      .init("status", .ignored, "State of the connection, by key."),
+      .init("is_connected", .status, "Whether it is connected."),
+      .init("role", .status, "\"master\", \"slave\" or \"other\"."),
+      .init("status", .status, "State of the connection, by key."),
       .init("other_config", .ignored, "dscp of the connection."),
       externalIDs,
     ])
 
   static let flowTable = TableDocumentation(
-    "Flow_Table", "Settings of one OpenFlow table. Nothing here has an effect yet.",
+    "Flow_Table", "Settings of one OpenFlow table.",
     [
       .init("name", .ignored, "Its name."),
-      .init("flow_limit", .ignored, "Flows that it may hold."),
-      .init("overflow_policy", .ignored, "\"refuse\" a flow above the limit, or \"evict\" another."),
+      .init("flow_limit", .configuration, "Flows that it may hold; a lower limit removes none that are there."),
+      .init(
+        "overflow_policy", .configuration,
+        "\"refuse\" a flow above the limit, or \"evict\" one that has a timeout: the least important, then the first to expire."
+      ),
       .init("groups", .ignored, "Fields by which flows share the limit."),
       .init("prefixes", .ignored, "Fields in which prefixes are looked up by trie."),
       externalIDs,

@@ -30,6 +30,8 @@ public struct BridgeConfig: Equatable, Sendable {
   public var isSecure = false
   /// Whether controllers are to program it (rows of Controller of type `primary`).
   public var hasControllers = false
+  /// `flow_tables`, by table number.
+  public var flowTables: [UInt8: FlowTableConfig] = [:]
 
   /// Whether its tables begin with the rule to forward everything as NORMAL, and have it again when they are emptied because
   /// controllers came or went or `fail_mode` was changed.
@@ -41,6 +43,16 @@ public struct BridgeConfig: Equatable, Sendable {
   }
 
   public init(name: String) { self.name = name }
+}
+
+/// How full an OpenFlow table may get: a row of Flow_Table.
+public struct FlowTableConfig: Equatable, Sendable {
+  /// `flow_limit`: most rules; nil: no limit of its own.
+  public var ruleLimit: Int?
+  /// `overflow_policy=evict`: a rule with a timeout gives way to a new one.
+  public var evicts = false
+
+  public init() {}
 }
 
 /// One port of a bridge with its one interface (bonds come later).

@@ -18,24 +18,29 @@ func zeroedMemory<T: ~Copyable>(_ count: Int) -> UnsafeMutablePointer<T> {
 
 /// Asks now and then whether memory for some more growth could be had, so that what wants to grow is refused before an allocation
 /// fails. What it sees are the limits of the process's address space and of the system's commitments (setrlimit(2),
-/// vm.overcommit_memory).
+/// vm.overcommit_memory), and whatever `mayTake` knows of.
 struct MemoryHeadroom {
   /// Growths between two questions.
   static let interval = 1024
   /// Whether so many bytes could be had; another answer for tests.
   var isAvailable: (Int) -> Bool = MemoryHeadroom.canMap
+  /// Whether a limit that is no fault of an allocation, but ends the process, leaves so many bytes.
+  var mayTake: (Int) -> Bool = { _ in true }
   private var left = 0
 
   init() {}
 
-  /// Whether one more rule may be added.
-  /// - Parameter ruleCount: rules that there are: arrays that hold them may have to double.
-  mutating func mayGrow(ruleCount: Int) -> Bool {
-    if left > 0 {
-      left -= 1
+  /// Whether one more rule may be added, or as much else.
+  /// - Parameters:
+  ///   - ruleCount: rules that there are: arrays that hold them may have to double.
+  ///   - growth: how many rules what is to be added is as large as.
+  mutating func mayGrow(ruleCount: Int, by growth: Int = 1) -> Bool {
+    if left >= growth {
+      left -= growth
       return true
     }
-    guard isAvailable(16 << 20 + 256 * ruleCount) else { return false }
+    let byteCount = 16 << 20 + 256 * (ruleCount + growth)
+    guard isAvailable(byteCount), mayTake(byteCount) else { return false }
     left = MemoryHeadroom.interval
     return true
   }

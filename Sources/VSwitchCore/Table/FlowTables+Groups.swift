@@ -64,6 +64,8 @@ extension FlowTables {
     if leadsBack(description) { throw .groupLoop(description.id) }
     let old = groups[description.id]
     guard old != nil || groups.count < GroupMod.groupLimit else { throw .tooManyGroups }
+    let growth = 1 + description.buckets.reduce(0) { $0 + 1 + $1.actions.count }
+    guard headroom.mayGrow(ruleCount: ruleCount, by: growth) else { throw .tooManyGroups }
     var codes: [RuleCode] = []
     do throws(RuleCode.Fault) {
       for bucket in description.buckets { codes.append(try RuleCode(bucket: bucket.actions)) }

@@ -70,6 +70,7 @@ extension FlowTables {
     try description.check()
     let old = meters[description.id]
     guard old != nil || meters.count < MeterMod.meterLimit else { throw .tooManyMeters }
+    guard headroom.mayGrow(ruleCount: ruleCount, by: 1 + description.bands.count) else { throw .tooManyMeters }
     var taken: [UInt32] = []
     func take() -> UInt32? {
       let slot = slots.take(counters: unsafe root.pointee.counters)

@@ -110,6 +110,10 @@ import Synchronization
       + classifiers.reduce(0) { $0 + ($1?.byteCount ?? 0) }
   }
 
+  /// Has growth refused where a limit of memory is not seen by allocations, but ends the process.
+  /// - Parameter mayTake: whether it leaves so many bytes; asked now and then.
+  public func limitMemory(_ mayTake: @escaping (_ byteCount: Int) -> Bool) { headroom.mayTake = mayTake }
+
   /// How full tables may get. Lowering the limit removes no rule.
   public subscript(limitsOf table: UInt8) -> TableLimits {
     get { Int(table) < FlowTables.tableCount ? limits[Int(table)] : TableLimits() }

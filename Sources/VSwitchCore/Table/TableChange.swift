@@ -73,6 +73,8 @@ public struct TableStatistics: Equatable, Sendable {
   public var activeCount: UInt64 = 0
   public var lookupCount: UInt64 = 0
   public var matchedCount: UInt64 = 0
+  /// Most rules, if the table has a limit of its own.
+  public var ruleLimit: Int?
   public init() {}
 }
 

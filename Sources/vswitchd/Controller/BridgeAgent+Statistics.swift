@@ -56,7 +56,7 @@ extension BridgeAgent {
       statistics.activeCount = UInt32(clamping: table.activeCount)
       statistics.lookupCount = table.lookupCount
       statistics.matchedCount = table.matchedCount
-      statistics.maximumEntries = 1_000_000
+      statistics.maximumEntries = UInt32(clamping: table.ruleLimit ?? Self.toldRuleLimit)
       statistics.wildcards = 0x3f_ffff
       return statistics
     }

@@ -7,8 +7,8 @@ import Synchronization
 import VSwitchCore
 
 extension BridgeAgent {
-  /// Rules that a table is said to have room for.
-  static var ruleLimit: UInt32 { 1_000_000 }
+  /// Rules that a table without a limit of its own is said to have room for, as Open vSwitch says.
+  static var toldRuleLimit: Int { 1_000_000 }
 
   /// Changes one table's settings, or those of all.
   func modify(_ change: TableDescription) async throws(ErrorCode) {
@@ -41,8 +41,10 @@ extension BridgeAgent {
   }
 
   private static func freePercent(_ counts: [TableStatistics], _ table: UInt8) -> UInt8 {
-    let used = Int(table) < counts.count ? min(counts[Int(table)].activeCount, UInt64(ruleLimit)) : 0
-    return UInt8((UInt64(ruleLimit) - used) * 100 / UInt64(ruleLimit))
+    guard Int(table) < counts.count else { return 100 }
+    // Without a limit of its own a table may take all that the bridge has room for.
+    let limit = UInt64(max(counts[Int(table)].ruleLimit ?? FlowTables.defaultRuleLimit, 1))
+    return UInt8((limit - min(counts[Int(table)].activeCount, limit)) * 100 / limit)
   }
 
   /// Tells sessions of tables whose room has gone past one of their limits.

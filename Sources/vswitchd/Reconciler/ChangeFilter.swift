@@ -8,8 +8,9 @@ enum ChangeFilter {
   private static let switchColumns: [String: [String]] = [
     "Open_vSwitch": ["bridges", "other_config", "ssl"],
     "Bridge": [
-      "name", "datapath_type", "flood_vlans", "other_config", "controller", "fail_mode", "protocols",
+      "name", "datapath_type", "flood_vlans", "other_config", "controller", "fail_mode", "protocols", "flow_tables",
     ],
+    "Flow_Table": ["flow_limit", "overflow_policy"],
     "Controller": [
       "target", "type", "max_backoff", "inactivity_probe", "enable_async_messages", "controller_queue_size",
       "controller_rate_limit", "controller_burst_limit",

@@ -123,6 +123,13 @@ struct DesiredState: Equatable, Sendable {
       bridge.hardwareAddress = MACAddress(
         ofStation: text, "other_config:hwaddr of bridge \(row.name)", warnings: &settingWarnings)
     }
+    for (number, uuid) in row[OpenVSwitch.Bridge.flowTables] {
+      guard let table = UInt8(exactly: number), let settings = database.row("Flow_Table", uuid) else { continue }
+      var config = FlowTableConfig()
+      config.ruleLimit = settings[OpenVSwitch.FlowTable.flowLimit].map(Int.init(clamping:))
+      config.evicts = settings[OpenVSwitch.FlowTable.overflowPolicy] == "evict"
+      bridge.flowTables[table] = config
+    }
     let plan = BridgePlan(row, database)
     bridge.isSecure = plan.isSecure
     bridge.hasControllers = plan.hasControllers

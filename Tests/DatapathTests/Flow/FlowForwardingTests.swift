@@ -257,6 +257,35 @@ import VSwitchCore
     #expect(back.count == frame().count && Array(back[26...]) == Array(frame()[26...]))
   }
 
+  @Test func whenRecirculationIdsAreUsedUpTheCacheBeginsAnew() throws {
+    let bridge = try makeSwitch()
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear, rule([(.etherType, 0x8847)], [.popMPLS(etherType: 0x0800)], goto: 1),
+        rule(table: 1, [(.etherType, 0x0800), (.ipProtocol, 17), (.udpDestination, 80)], [output(2)]),
+        rule(table: 1, priority: 1, [], [output(3)]),
+      ])
+    func labelled(_ port: UInt16) -> [UInt8] {
+      Array(frame()[..<12]) + [0x88, 0x47] + UInt32(9 << 12 | 0x140).octets + frame(port: port)[14...]
+    }
+    for round in 0..<3 {
+      if round == 1 { bridge.useUpRecirculationIDs(bridge: "br0") }
+      // New flows each time, and some of before.
+      for vlan in 0..<3 {
+        var tagged = labelled(80)
+        tagged.insert(contentsOf: [0x81, 0, 0, UInt8(10 * round + vlan)], at: 12)
+        for _ in 0..<2 { #expect(ports(bridge, tagged) == ["p2"], "round \(round)") }
+      }
+      for _ in 0..<2 {
+        #expect(ports(bridge, labelled(80)) == ["p2"] && ports(bridge, labelled(81)) == ["p3"], "round \(round)")
+      }
+    }
+    let before = bridge.translationCount(bridge: "br0")
+    #expect(ports(bridge, labelled(80)) == ["p2"])
+    #expect(bridge.translationCount(bridge: "br0") == before, "what comes back is cached again")
+  }
+
   @Test func aLabelGoesBehindAllTags() throws {
     let bridge = try makeSwitch()
     let push = Action.pushVLAN(etherType: 0x8100)

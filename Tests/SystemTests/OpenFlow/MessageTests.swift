@@ -399,7 +399,7 @@ struct MessageTests {
       #expect(try session.tell(.setAsync(masks, form: .standard)) == nil)
       var settings = TableDescription(table: 0)
       settings.sendsVacancyEvents = true
-      // Of a million rules there is room for 100 %, which is not below 100; the first rule brings it below.
+      // Of all rules there is room for 100 %, which is not below 100; the first rule brings it below.
       settings.vacancy = TableDescription.Vacancy(downPercent: 100, upPercent: 100)
       #expect(try session.tell(.tableMod(settings)) == nil)
       #expect(try session.tell(.flowMod(FlowMod())) == nil)
@@ -407,6 +407,80 @@ struct MessageTests {
         if case .tableStatus(let status) = message.body { status } else { nil }
       }
       #expect(status?.reason == .vacancyDown && status?.table.vacancy?.currentPercent == 99)
+    }
+  }
+
+  @Test func changesThatComeTogetherAreMadeOrRefusedOneByOne() throws {
+    try Self.withController(.v13) { _, _, session, _ throws in
+      var good = FlowMod()
+      good.instructions = Instructions(apply: [.output(PortNumber(1), maximumByteCount: 0)])
+      var bytes: [UInt8] = []
+      for number in UInt32(0)..<20 {
+        var mod = good
+        mod.priority = UInt16(number)
+        // Every fourth leads to a group that is not there.
+        if number % 4 == 3 { mod.instructions = Instructions(apply: [.group(77)]) }
+        bytes += try MessageEncoder().encode(Message(.v13, xid: 1000 + number, .flowMod(mod)))
+      }
+      var last = FlowMod()
+      last.command = .deleteStrict
+      last.priority = 18
+      bytes += try MessageEncoder().encode(Message(.v13, xid: 1020, .flowMod(last)))
+      bytes += try MessageEncoder().encode(Message(.v13, xid: 1021, .barrierRequest))
+      try session.send(bytes)
+      var refused: [UInt32] = []
+      while let message = try session.receive(), message.xid != 1021 {
+        guard case .error(let error) = message.body else { continue }
+        #expect(error.reason == .known(.badActionBadOutGroup))
+        refused.append(message.xid)
+      }
+      #expect(refused == [1003, 1007, 1011, 1015, 1019])
+      let reply = try session.ask(.multipartRequest(MultipartRequest(.flows(FlowStatisticsRequest()))))
+      guard case .multipartReply(let reply) = reply, case .flows(let flows) = reply.body else {
+        Issue.record("no flows")
+        return
+      }
+      var expected: Set<UInt16> = []
+      for number in UInt16(0)..<20 where number % 4 != 3 && number != 18 { expected.insert(number) }
+      #expect(Set(flows.map(\.priority)) == expected)
+    }
+  }
+
+  /// Table Flow_Table.
+  @Test func aFullTableRefusesOrEvictsAndItsRoomIsTold() throws {
+    try Self.withController(.v14) { _, daemon, session, _ throws in
+      func rule(_ number: UInt16, idle: UInt16 = 600, importance: UInt16 = 0) -> MessageBody {
+        var rule = FlowMod()
+        rule.priority = number
+        rule.idleTimeoutSeconds = idle
+        rule.importance = importance
+        rule.flags = .sendFlowRemoved
+        return .flowMod(rule)
+      }
+      var masks = AsyncConfiguration()
+      masks.primary.tableStatus = 0b1_1000
+      #expect(try session.tell(.setAsync(masks, form: .standard)) == nil)
+      var settings = TableDescription(table: 0)
+      settings.sendsVacancyEvents = true
+      settings.vacancy = TableDescription.Vacancy(downPercent: 30, upPercent: 60)
+      #expect(try session.tell(.tableMod(settings)) == nil)
+      try daemon.configure("-- --id=@t create flow_table flow_limit=4 -- set bridge br0 flow_tables:0=@t")
+      for number in UInt16(1)...4 { #expect(try session.tell(rule(number, importance: number)) == nil) }
+      #expect(try session.tell(rule(5)) == .flowModFailedTableFull)
+      let down = try session.wait { message in
+        if case .tableStatus(let status) = message.body { status } else { nil }
+      }
+      #expect(down?.reason == .vacancyDown && down?.table.vacancy?.currentPercent == 25)
+      let row = try daemon.configure("--bare --columns=_uuid list flow_table")
+      try daemon.configure(
+        "set flow_table \(row.trimmingCharacters(in: .whitespacesAndNewlines)) overflow_policy=evict")
+      #expect(try session.tell(rule(6, importance: 9)) == nil)
+      let removed = try session.wait { message in
+        if case .flowRemoved(let removed, _) = message.body { removed } else { nil }
+      }
+      #expect(removed?.priority == 1 && removed?.reason == .eviction)
+      try daemon.configure("clear bridge br0 flow_tables")
+      #expect(try session.tell(rule(7)) == nil)
     }
   }
 }

@@ -43,6 +43,37 @@ import Testing
     #expect(tables.ruleCount == 1)
   }
 
+  @Test func withoutMemoryGroupsAndMetersAreRefused() throws {
+    let tables = FlowTables(workerCount: 1, seed: 1)
+    var hasMemory = true
+    tables.limitMemory { _ in hasMemory }
+    var group = GroupDescription(id: 1, kind: .all)
+    var bucket = GroupDescription.Bucket()
+    bucket.actions = [.output(PortNumber(1), maximumByteCount: 0)]
+    group.buckets = [bucket]
+    try tables.apply(GroupMod(.add, group), now: 1)
+    hasMemory = false
+    // One with more buckets than are added between two questions is asked for at once.
+    group.id = 2
+    group.buckets = Array(repeating: bucket, count: MemoryHeadroom.interval)
+    #expect(throws: TableError.tooManyGroups) { try tables.apply(GroupMod(.add, group), now: 2) }
+    var meter = MeterDescription(id: 1, unit: .packetsPerSecond)
+    meter.bands = [MeterDescription.Band(kind: .drop, rate: 1)]
+    var added: UInt32 = 0
+    #expect(throws: TableError.tooManyMeters) {
+      for id in UInt32(1)...2000 {
+        meter.id = id
+        try tables.apply(MeterMod(.add, meter), now: 3)
+        added = id
+      }
+    }
+    #expect(added < MemoryHeadroom.interval)
+    #expect(tables.groupDescriptions(nil).map(\.id) == [1])
+    #expect(tables.meterDescriptions(nil).count == Int(added))
+    hasMemory = true
+    try tables.apply(GroupMod(.add, group), now: 4)
+  }
+
   @Test func whatCanNotBeMappedIsNotThere() {
     var headroom = MemoryHeadroom()
     let few = headroom.mayGrow(ruleCount: 1000)

@@ -59,6 +59,24 @@ struct DesiredStateTests {
     #expect(state.warnings.count == 1)
   }
 
+  @Test func limitsOfFlowTablesAreRead() throws {
+    var database = TestDatabase()
+    let limited = database.insert("Flow_Table", ["flow_limit": .integer(100), "overflow_policy": .string("evict")])
+    let refusing = database.insert("Flow_Table", ["flow_limit": .integer(5)])
+    let named = database.insert("Flow_Table", ["name": .string("acl")])
+    database.bridge(
+      "br0",
+      [
+        "flow_tables": Datum(map: [
+          (Atom.integer(0), Atom.uuid(limited)), (.integer(7), .uuid(refusing)), (.integer(9), .uuid(named)),
+        ])
+      ],
+      ports: [])
+    let tables = try #require(desired(database).config.bridges.first?.flowTables)
+    #expect(tables.mapValues(\.ruleLimit) == [0: 100, 7: 5, 9: nil])
+    #expect(tables.mapValues(\.evicts) == [0: true, 7: false, 9: false])
+  }
+
   @Test func bridgeAlwaysHasItsOwnPort() throws {
     var database = TestDatabase()
     let local = database.port("br0", type: "internal")

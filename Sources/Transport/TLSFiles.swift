@@ -2,6 +2,7 @@
 // are checked by, each in a PEM file. TLS 1.2 or later. A peer proves that an authority of ours knows it; its name is
 // not checked, since certificates of Open vSwitch name switches and not hosts (ovs-pki(8)).
 
+import NIOCore
 import NIOSSL
 
 /// The files of `--private-key`, `--certificate` and `--ca-cert`.
@@ -23,6 +24,18 @@ package struct TLSFiles: Sendable, Equatable {
       throw TransportError("\(endpoint): TLS needs --private-key, --certificate and --ca-cert: give all three")
     }
     return try files.clientContext()
+  }
+
+  /// What puts TLS on a new connection of ours; nothing for an endpoint without.
+  /// - Throws: `TransportError`: a file is missing or wrong.
+  package static func preparation(
+    _ files: TLSFiles?, for endpoint: Endpoint
+  ) throws(TransportError) -> @Sendable (any Channel) throws -> Void {
+    guard endpoint.isTLS else { return { _ in } }
+    let context = try clientContext(files, for: endpoint)
+    return { channel in
+      try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
+    }
   }
 
   /// Read anew for each connection: certificates are renewed while we run.

@@ -21,16 +21,29 @@ package final class OpenFlowClient {
     self.output = output
   }
 
-  /// Connects to a socket, agrees on the highest common version, runs `body` and closes.
+  /// Where a switch listens.
+  package enum Address: Sendable, Equatable {
+    case unix(path: String)
+    case tcp(host: String, port: Int)
+  }
+
+  /// Connects, agrees on the highest common version, runs `body` and closes.
+  /// - Parameter prepare: adds what is between the socket and OpenFlow (TLS) to the new channel.
   package static func connected<Result>(
-    to path: String, versions: VersionSet, _ body: (OpenFlowClient) async throws -> Result
+    to address: Address, versions: VersionSet, prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
+    _ body: (OpenFlowClient) async throws -> Result
   ) async throws -> Result {
-    let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-      .connectTimeout(.seconds(10))
-      .connect(unixDomainSocketPath: path) { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-        }
+    let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connectTimeout(.seconds(10))
+    @Sendable func wrap(_ channel: any Channel) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
+      channel.eventLoop.makeCompletedFuture {
+        try prepare(channel)
+        return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+      }
+    }
+    let channel =
+      switch address {
+      case .unix(let path): try await bootstrap.connect(unixDomainSocketPath: path, channelInitializer: wrap)
+      case .tcp(let host, let port): try await bootstrap.connect(host: host, port: port, channelInitializer: wrap)
       }
     return try await channel.executeThenClose { inbound, outbound in
       var input = Input(inbound.makeAsyncIterator())

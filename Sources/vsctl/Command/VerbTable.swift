@@ -40,6 +40,8 @@ enum VerbTable {
     DeleteMetersCommand.self, DumpMetersCommand.self, MeterStatisticsCommand.self, MeterFeaturesCommand.self,
     ShowFeaturesCommand.self, DumpPortsCommand.self, DumpPortDescriptionsCommand.self, ModifyPortCommand.self,
     GetFragmentsCommand.self, SetFragmentsCommand.self, PacketOutCommand.self, MonitorCommand.self,
+    DumpDescriptionCommand.self, DumpTableDescriptionsCommand.self, ModifyTableCommand.self,
+    QueueStatisticsCommand.self, QueueConfigurationCommand.self, BundleCommand.self,
   ]
   static let runtime: [any ParsableCommand.Type] = [
     TraceCommand.self, DatapathGroup.self, FDBGroup.self, PortGroup.self, DropsCommand.self,

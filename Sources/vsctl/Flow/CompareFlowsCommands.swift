@@ -4,6 +4,7 @@ import ArgumentParser
 import Glibc
 import OVSDB
 import OpenFlow
+import Transport
 import VSwitchCore
 
 extension FlowSession {
@@ -71,7 +72,7 @@ struct DiffFlowsCommand: FlowVerb {
   @Argument(help: "A file, or another bridge.", completion: .file()) var other: String
 
   private static func isSwitch(_ source: String, _ options: GlobalOptions) -> Bool {
-    if source.hasPrefix("unix:") { return true }
+    if Endpoint(source, defaultPort: Endpoint.openFlowPort) != nil { return true }
     guard !source.contains("/"), source != "-" else { return false }
     return unsafe access("\(options.runDirectory)/\(source).mgmt", F_OK) == 0
   }

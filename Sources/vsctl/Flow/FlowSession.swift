@@ -4,6 +4,7 @@
 import Glibc
 import OVSDB
 import OpenFlow
+import Transport
 import VSwitchCore
 
 /// What a command runs in.
@@ -18,10 +19,10 @@ final class FlowSession {
     renderer = Renderer(options: options.output, isColoured: false)
   }
 
-  /// `<run dir>/<bridge>.mgmt`.
-  private var path: String {
-    connection.bridge.hasPrefix("unix:")
-      ? String(connection.bridge.dropFirst(5)) : "\(options.runDirectory)/\(connection.bridge).mgmt"
+  /// A target as ovs-ofctl has it, or a bridge's `<run dir>/<bridge>.mgmt`.
+  private var endpoint: Endpoint {
+    Endpoint(connection.bridge, defaultPort: Endpoint.openFlowPort)
+      ?? .unix(path: "\(options.runDirectory)/\(connection.bridge).mgmt")
   }
 
   // MARK: the connection
@@ -30,15 +31,23 @@ final class FlowSession {
   func connected<Result>(
     _ versions: VersionSet? = nil, _ body: (OpenFlowClient) async throws -> Result
   ) async throws -> Result {
-    try checkSocket()
     let versions = try versions ?? connection.versions()
-    return try await OpenFlowClient.connected(to: path, versions: versions, body)
+    let prepare = try TLSFiles.preparation(options.tlsFiles, for: endpoint)
+    let address: OpenFlowClient.Address
+    switch endpoint {
+    case .unix(let path):
+      try checkSocket(path)
+      address = .unix(path: path)
+    case .tcp(let host, let port), .ssl(let host, let port): address = .tcp(host: host, port: port)
+    }
+    return try await OpenFlowClient.connected(to: address, versions: versions, prepare: prepare, body)
   }
 
-  private func checkSocket() throws(CommandFault) {
+  private func checkSocket(_ path: String) throws(CommandFault) {
     let bridge = connection.bridge
     guard bridge.hasPrefix("unix:") || !bridge.isEmpty && !bridge.contains("/") else {
-      throw CommandFault("\"\(bridge)\" is no name of a bridge", remedy: "give a bridge, or a socket as unix:PATH")
+      throw CommandFault(
+        "\"\(bridge)\" is no name of a bridge", remedy: "give a bridge, or unix:PATH, tcp:HOST:PORT, ssl:HOST:PORT")
     }
     let isMissing = unsafe access(path, F_OK) != 0 && errno == ENOENT
     let hasDaemon = unsafe access("\(options.runDirectory)/vswitchd.pid", F_OK) == 0
@@ -114,11 +123,12 @@ final class FlowSession {
         "the switch speaks none of the versions asked for",
         remedy: names.isEmpty ? "it speaks none that vsctl does" : "it speaks \(names.joined(separator: ", "))")
     case OpenFlowClientError.noHello, OpenFlowClientError.unreadable:
-      return CommandFault("\(path) does not speak OpenFlow as it should", remedy: "see what listens there")
+      return CommandFault("\(endpoint) does not speak OpenFlow as it should", remedy: "see what listens there")
     case OpenFlowClientError.closed:
       return CommandFault(
         "the switch closed the connection before it had answered", remedy: "see its log; run the command again")
-    default: return Reachability.fault(error, .unix(path: path), options)
+    case let error as TransportError: return CommandFault("\(error)")
+    default: return Reachability.fault(error, endpoint, options)
     }
   }
 

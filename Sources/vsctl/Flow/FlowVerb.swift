@@ -20,7 +20,9 @@ struct ConnectionOptions: ParsableArguments {
       valueName: "versions"))
   var protocols: String?
 
-  @Argument(help: "A bridge, or the path of a socket as unix:PATH.", completion: NameCompletion.bridge)
+  @Argument(
+    help: "A bridge, or where one listens: unix:PATH, tcp:HOST:PORT, ssl:HOST:PORT (port 6653).",
+    completion: NameCompletion.bridge)
   var bridge: String
 
   /// The versions asked for.

@@ -96,6 +96,9 @@ struct ControllerTests {
       // Its rules are the bridge's own still: who listens for programs does not depend on them.
       let flows = try lab.run(["ovs-ofctl", "dump-flows", "tcp:127.0.0.1:6653"], in: daemon.namespace)
       #expect(flows.contains("actions=NORMAL"))
+      let ours = try lab.run(
+        [TestEnvironment.programDirectory + "/vsctl", "dump-flows", "tcp:127.0.0.1:6653"], in: daemon.namespace)
+      #expect(ours.contains("actions=NORMAL"))
       try daemon.configure("del-controller br0")
       #expect(try !show(lab, daemon, "tcp:127.0.0.1:6653").isSuccess)
       #expect(!FileManager.default.fileExists(atPath: "\(daemon.runDirectory)/more"))
@@ -136,6 +139,14 @@ struct ControllerTests {
       let right = try show("client", trusting: "ca")
       #expect(right.isSuccess, "\(right.errorOutput)\n\(daemon.log)")
       #expect(try !show("stranger", trusting: "ca").isSuccess)
+      for (name, isServed) in [("client", true), ("stranger", false)] {
+        let found = try lab.attempt(
+          [
+            TestEnvironment.programDirectory + "/vsctl", "--private-key", "\(keys)/\(name).key", "--certificate",
+            "\(keys)/\(name).pem", "--ca-cert", "\(keys)/ca.pem", "dump-desc", "ssl:127.0.0.1:6653",
+          ], in: daemon.namespace)
+        #expect(found.isSuccess == isServed, "\(name): \(found.output)\(found.errorOutput)")
+      }
       // And a client that does not trust our authority gets nowhere, nor does one without TLS.
       #expect(try !show("client", trusting: "other").isSuccess)
       #expect(try !self.show(lab, daemon, "tcp:127.0.0.1:6653").isSuccess)

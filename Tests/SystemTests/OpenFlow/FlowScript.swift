@@ -21,6 +21,14 @@ enum FlowScript {
     "refused": "priority=1,actions=output:1\npriority=2,actions=group:99\n",
     "misspelt": "priority=1,actions=output:1\npriority=2,actions=nosuch:1\n",
     "groups": "group_id=8,type=all,bucket=actions=output:1\ngroup_id=9,type=indirect,bucket=actions=output:2\n",
+    "bundle": """
+    group add group_id=30,type=all,bucket=actions=output:1
+    flow add table=30,priority=5,ip,actions=group:30
+    flow table=30,priority=6,arp,actions=output:2
+    group modify group_id=30,type=indirect,bucket=actions=output:2
+    flow delete_strict table=30,priority=6,arp
+    """,
+    "refusedbundle": "group add group_id=31,type=all,bucket=actions=1\nflow add table=30,actions=group:99\n",
     "empty": "# nothing\n",
   ]
 
@@ -95,7 +103,19 @@ enum FlowScript {
     "add-flow BR table=22,ip,actions=write_actions(output:1),clear_actions",
     "add-flow BR table=22,tcp,actions=clear_actions,write_actions(dec_ttl,output:2)",
     "dump-flows BR table=22",
-    "dump-ports BR", "dump-ports BR p1", "dump-ports BR 2", "dump-ports BR LOCAL", "dump-ports BR nosuch",
+    "dump-desc BR", "queue-stats BR", "queue-stats BR p1", "queue-stats BR ALL", "queue-stats BR p1 ALL",
+    "queue-stats BR nosuch", "queue-get-config BR", "queue-get-config BR p1", "queue-get-config BR ANY",
+    "queue-get-config BR nosuch", "-O OpenFlow14 dump-table-desc BR", "-O OpenFlow14 mod-table BR 3 evict",
+    "-O OpenFlow14 mod-table BR 3 vacancy:20,80", "-O OpenFlow15 mod-table BR 4 vacancy:0,100",
+    "-O OpenFlow15 dump-table-desc BR", "-O OpenFlow14 mod-table BR 3 novacancy",
+    "-O OpenFlow15 mod-table BR 3 noevict",
+    "-O OpenFlow14 dump-table-desc BR", "-O OpenFlow14 mod-table BR 3 nosuch",
+    "-O OpenFlow14 mod-table BR 3 vacancy:9,5",
+    "-O OpenFlow13 mod-table BR 3 evict", "bundle BR @bundle", "dump-groups BR", "dump-flows BR table=30",
+    "bundle BR @refusedbundle", "dump-groups BR", "dump-flows BR table=30", "bundle BR @misspelt",
+    "bundle BR @nosuchfile",
+    "del-groups BR", "dump-ports BR", "dump-ports BR p1", "dump-ports BR 2", "dump-ports BR LOCAL",
+    "dump-ports BR nosuch",
     "--names dump-ports BR",
     "dump-ports-desc BR", "dump-ports-desc BR p1", "get-frags BR", "set-frags BR normal", "set-frags BR nosuch",
     "mod-port BR nosuch up", "mod-port BR p1 nosuch",

@@ -41,7 +41,8 @@ extension FlowTextParser {
     try lines(text) { line throws(FlowTextError) in try bundleEntry(line) }
   }
 
-  func bundleEntry(_ text: String) throws(FlowTextError) -> BundleEntry {
+  /// One line of a bundle.
+  package func bundleEntry(_ text: String) throws(FlowTextError) -> BundleEntry {
     let slice = TextSlice(text)
     let (word, rest) = FlowTextParser.firstWord(slice)
     switch word?.string {

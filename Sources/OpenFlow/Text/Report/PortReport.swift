@@ -46,7 +46,23 @@ package struct PortReport {
   package func text(_ queue: QueueStatistics) -> String {
     "  port " + names.text(port: queue.port) + " queue \(queue.queue): bytes=\(counter(queue.txBytes)), "
       + "pkts=\(counter(queue.txPackets)), errors=\(counter(queue.txErrors)), duration="
-      + (version > .v10 ? FlowPrinter.text(queue.duration) : "?")
+      + (version > .v10 && queue.duration.seconds != .max ? FlowPrinter.text(queue.duration) : "?")
+  }
+
+  /// The lines of queue-get-config, queues by port.
+  package func text(_ queues: [QueueDescription]) -> String {
+    func rate(_ name: String, _ rate: UInt16?) -> String {
+      guard let rate, rate != .max else { return "" }
+      return rate <= 1000 ? " \(name):\(rate / 10).\(rate % 10)%" : " \(name):(disabled)"
+    }
+    var text = ""
+    var port: PortNumber?
+    for queue in queues {
+      if queue.port != port { text += "port=" + names.text(port: queue.port) + "\n" }
+      port = queue.port
+      text += "queue \(queue.queue):" + rate("min_rate", queue.minimumRate) + rate("max_rate", queue.maximumRate) + "\n"
+    }
+    return text
   }
 
   private func words(_ bits: UInt32, _ names: [String]) -> String {

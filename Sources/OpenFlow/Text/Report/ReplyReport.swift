@@ -45,7 +45,8 @@ package struct ReplyReport: Sendable {
       return ("OFPST_PORT_DESC", "\n" + descriptions.map { ports.text($0) + "\n" }.joined())
     case .queues(let queues):
       return ("OFPST_QUEUE", " \(queues.count) queues\n" + queues.map { ports.text($0) + "\n" }.joined())
-    case .queueDescriptions: return ("OFPST_QUEUE_DESC", "\n")
+    case .queueDescriptions(let queues):
+      return ("OFPST_QUEUE_DESC", queues.isEmpty ? "\n" : " " + ports.text(queues))
     case .groups(let groups): return ("\(nicira)_GROUP", lines(groups.map(GroupPrinter.text)))
     case .groupDescriptions(let groups):
       return ("\(nicira)_GROUP_DESC", lines(groups.map(GroupPrinter(names: names, version: version).text)))
@@ -64,6 +65,12 @@ package struct ReplyReport: Sendable {
   /// What is no multipart answer: features and configuration.
   package func text(_ features: SwitchFeatures, xid: UInt32) -> String {
     title("OFPT_FEATURES_REPLY", xid) + " " + SwitchReport(names: names, version: version).text(features) + "\n"
+  }
+
+  /// A port's queues, as 1.3 and earlier answer.
+  package func text(queues: [QueueDescription], xid: UInt32) -> String {
+    title("OFPT_QUEUE_GET_CONFIG_REPLY", xid)
+      + (queues.isEmpty ? "\n" : " " + PortReport(names: names, version: version).text(queues))
   }
 
   package func text(_ configuration: SwitchConfiguration, xid: UInt32) -> String {

@@ -123,6 +123,8 @@ package struct SwitchReport {
     if let flags = table.evictionFlags {
       let set = words(flags, [(0, "OTHER"), (1, "IMPORTANCE"), (2, "LIFETIME")])
       text += " eviction_flags=" + (set.isEmpty ? "0" : set.split(separator: " ").joined(separator: "|"))
+    } else {
+      text += " eviction_flags=(default)"
     }
     text += "\n   vacancy=\(table.sendsVacancyEvents ? "on" : "off")"
     if table.sendsVacancyEvents, let vacancy = table.vacancy {

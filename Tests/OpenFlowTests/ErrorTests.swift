@@ -44,6 +44,12 @@ import VSwitchCore
     (
       "multipart experimenter", message(18, bytes(hex: "ffff00000000000012345678 00000001")), .badRequestBadExperimenter
     ),
+    (
+      "flow statistics 4 bytes short",
+      message(
+        18, bytes(hex: "0001000000000000 00000000 ffffffff ffffffff 00000000" + String(repeating: "0", count: 40))),
+      .badRequestBadLength
+    ),
     ("add to table 255", flow(table: 255), .flowModFailedBadTableID),
     ("command 9", flow(command: 9), .flowModFailedBadCommand),
     ("flag 0x80", flow(flags: 0x80), .flowModFailedBadFlags),

@@ -31,6 +31,8 @@ enum FlowStatisticsCodec {
       let cookie = try reader.u64()
       let mask = try reader.u64()
       request.cookie = FlowMod.CookieFilter(value: cookie & mask, mask: mask)
+      // A match is padded to 8 bytes: a request that is cut off is no wrong match.
+      guard reader.remaining % 8 == 0 else { throw .badRequestBadLength }
       request.match = try MatchDecoder.oxm(&reader, version)
     }
     return request

@@ -23,6 +23,8 @@ struct FrameLayout {
   var networkOffset = 0
   /// The header after IP and its extensions.
   var transportOffset = 0
+  /// The byte that names the transport's protocol: in the IP header, or in the last extension header.
+  var protocolOffset = 0
   /// The end of the IP packet; Ethernet padding lies behind it.
   var end = 0
   /// A part of a datagram: more fragments, or not the first.
@@ -79,6 +81,7 @@ struct FrameLayout {
     network = .ipv4
     isFragment = unsafe Self.word(frame, start &+ 6) & 0x3fff != 0
     transport = unsafe frame[start &+ 9]
+    protocolOffset = start &+ 9
     transportOffset = start &+ headerByteCount
     if headerByteCount > 20 {
       hasPlainPseudoHeader = unsafe !hasSourceRoute(frame, from: start &+ 20, to: transportOffset)
@@ -119,6 +122,7 @@ struct FrameLayout {
       end = start &+ 40 &+ payloadByteCount
     }
     network = .ipv6
+    protocolOffset = start &+ 6
     var next = unsafe frame[start &+ 6]
     var offset = start &+ 40
     var headerCount = 0
@@ -149,6 +153,7 @@ struct FrameLayout {
       }
       let isLaterFragment = unsafe next == 44 && Self.word(frame, offset &+ 2) & 0xfff8 != 0
       next = unsafe frame[offset]
+      protocolOffset = offset
       offset &+= byteCount
       headerCount &+= 1
       // What follows in a later fragment is no header.

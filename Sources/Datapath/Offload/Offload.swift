@@ -27,6 +27,12 @@ private func classifyIncomplete(
     }
     return exit.contains(.checksum) ? .passThrough : .finishChecksum
   }
+  if metadata.segmentationType == OffloadMetadata.gsoUFO {
+    var plan = FragmentationPlan()
+    if let fault = unsafe plan.make(frame, metadata) { return .drop(fault) }
+    let isPartial = metadata.flags & OffloadMetadata.needsChecksum != 0
+    return isPartial && exit.isSuperset(of: [.checksum, .ufo]) ? .passThrough : .segment
+  }
   var plan = SegmentationPlan()
   if let fault = unsafe plan.make(frame, metadata) { return .drop(fault) }
   var needed: OffloadCapabilities = .checksum

@@ -10,7 +10,6 @@ public enum OffloadFault: UInt8, CaseIterable, Error, Sendable, CustomStringConv
   case segmentSizeWrong
   case segmentTypeUnknown
   case segmentTypeMismatch
-  case fragmentationOffload
   case segmentOfFragment
   case segmentFlagsWrong
   case segmentTooLarge
@@ -36,8 +35,6 @@ public enum OffloadFault: UInt8, CaseIterable, Error, Sendable, CustomStringConv
       "The sender asks for a kind of segmentation that virtio does not define."
     case .segmentTypeMismatch:
       "The sender asks for a kind of segmentation that the frame's headers are not of."
-    case .fragmentationOffload:
-      "The sender asks for legacy UDP fragmentation (UFO): turn it off there, for it is never offered."
     case .segmentOfFragment:
       "The sender asks for segmentation of an IP fragment."
     case .segmentFlagsWrong:
@@ -58,7 +55,7 @@ public enum OffloadVerdict: Equatable, Sendable {
   case passThrough
   /// Call `finishChecksum`, then send.
   case finishChecksum
-  /// Cut with `Segmenter`, send each segment with empty metadata.
+  /// Cut with `Segmenter`, or for UFO with `Fragmenter`, and send each piece with empty metadata.
   case segment
   case drop(OffloadFault)
 }

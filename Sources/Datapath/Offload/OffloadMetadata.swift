@@ -29,7 +29,7 @@ public struct OffloadMetadata: BitwiseCopyable, Equatable, Sendable {
 
   public static var gsoNone: UInt8 { 0 }
   public static var gsoTCPv4: UInt8 { 1 }
-  /// Legacy UDP fragmentation offload: known, never accepted.
+  /// UDP fragmentation offload (UFO): one datagram, to be sent as IP fragments. Linux guests before 4.14 send it.
   public static var gsoUFO: UInt8 { 3 }
   public static var gsoTCPv6: UInt8 { 4 }
   /// UDP segmentation offload (USO): each segment is a datagram of its own.
@@ -106,4 +106,5 @@ public struct OffloadCapabilities: OptionSet, BitwiseCopyable, Sendable {
   @inlinable public static var tsoECN: Self { Self(rawValue: 8) }
   @inlinable public static var uso4: Self { Self(rawValue: 16) }
   @inlinable public static var uso6: Self { Self(rawValue: 32) }
+  @inlinable public static var ufo: Self { Self(rawValue: 64) }
 }

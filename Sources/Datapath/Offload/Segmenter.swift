@@ -27,7 +27,6 @@ struct SegmentationPlan {
     case OffloadMetadata.gsoTCPv4: (wanted, isTCP) = (.ipv4, true)
     case OffloadMetadata.gsoTCPv6: (wanted, isTCP) = (.ipv6, true)
     case OffloadMetadata.gsoUDP: (wanted, isTCP) = (nil, false)
-    case OffloadMetadata.gsoUFO: return .fragmentationOffload
     default: return .segmentTypeUnknown
     }
     if metadata.gsoType & OffloadMetadata.gsoECN != 0, !isTCP { return .segmentTypeMismatch }
@@ -69,9 +68,20 @@ struct SegmentationPlan {
   }
 }
 
+/// Makes complete frames of one, in order.
+protocol FrameCutter {
+  /// How many, at least 1.
+  var segmentCount: Int { get }
+  /// Bytes of the largest one, Ethernet header included: what a buffer must hold.
+  var largestSegmentByteCount: Int { get }
+  /// Writes the next one, whose metadata is empty.
+  /// - Returns: bytes written; nil after the last one, or if the buffer is too small.
+  mutating func next(into buffer: UnsafeMutableRawBufferPointer) -> Int?
+}
+
 /// Makes the segments of one frame, in order.
 @safe
-package struct Segmenter {
+package struct Segmenter: FrameCutter {
   private let frame: UnsafeRawBufferPointer
   private let plan: SegmentationPlan
   /// The partial checksum that the sender left, where the pseudo header can't be told from the frame.

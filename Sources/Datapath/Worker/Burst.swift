@@ -58,9 +58,11 @@ import VSwitchCore
     var now: UInt32 = 0
     /// Nanoseconds, monotonic; read when the first packet of a round comes to flow tables, 0 before.
     var nanoseconds: UInt64 = 0
+    /// Where the numbers of datagrams come from that are sent in fragments.
+    var identificationState: UInt64
   }
 
-  init(pool: PacketPool) {
+  init(pool: PacketPool, identificationSeed: UInt64 = .random(in: 0...UInt64.max)) {
     self.pool = pool
     unsafe counters = .allocate(capacity: Burst.portLimit + 1)
     unsafe (counters + Burst.portLimit).initialize(to: CounterBlock())
@@ -79,7 +81,9 @@ import VSwitchCore
     unsafe controllerPort.initialize(to: ForwardingPort(vlan: VLANPolicy(VLANConfig())))
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
-      to: State(ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort))
+      to: State(
+        ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort,
+        identificationState: identificationSeed))
   }
 
   func deallocate() {

@@ -78,13 +78,39 @@ extension Burst {
   }
 
   private func segment(_ index: PacketIndex, slot: UInt16, _ taken: Int) -> Int {
-    guard
-      var segments = unsafe Segmenter(
-        frame: UnsafeRawBufferPointer(pool.bytes(index)), metadata: pool[index].offload),
-      segments.largestSegmentByteCount <= PacketPool.frameLimit
-    else {
-      transmitFailed(index, slot: slot, .badOffload)
-      return taken
+    let frame = unsafe UnsafeRawBufferPointer(pool.bytes(index))
+    let metadata = pool[index].offload
+    if metadata.segmentationType == OffloadMetadata.gsoUFO {
+      guard var cutter = unsafe Fragmenter(frame: frame, metadata: metadata, identification: nextIdentification())
+      else { return refuse(index, slot: slot, taken) }
+      return cut(index, &cutter, slot: slot, taken)
+    }
+    guard var cutter = unsafe Segmenter(frame: frame, metadata: metadata) else {
+      return refuse(index, slot: slot, taken)
+    }
+    return cut(index, &cutter, slot: slot, taken)
+  }
+
+  private func refuse(_ index: PacketIndex, slot: UInt16, _ taken: Int) -> Int {
+    transmitFailed(index, slot: slot, .badOffload)
+    return taken
+  }
+
+  /// A number for a datagram in fragments, which others can't guess (RFC 7739).
+  private func nextIdentification() -> UInt32 {
+    // splitmix64 over a seed of this run's.
+    unsafe state.pointee.identificationState &+= 0x9e37_79b9_7f4a_7c15
+    var value = unsafe state.pointee.identificationState
+    value = (value ^ value &>> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value &>> 27) &* 0x94d0_49bb_1331_11eb
+    return UInt32(truncatingIfNeeded: value ^ value &>> 31)
+  }
+
+  private func cut<Cutter: FrameCutter>(
+    _ index: PacketIndex, _ segments: inout Cutter, slot: UInt16, _ taken: Int
+  ) -> Int {
+    guard segments.largestSegmentByteCount <= PacketPool.frameLimit else {
+      return refuse(index, slot: slot, taken)
     }
     // Half a TCP segment helps nobody: all or nothing.
     guard pool.available > segments.segmentCount, taken &+ segments.segmentCount < Burst.exitLimit / 2 else {

@@ -111,6 +111,7 @@ import Testing
     let input = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
     defer { unsafe input.deallocate() }
     unsafe input.copyBytes(from: bytes)
+    if metadata.segmentationType == OffloadMetadata.gsoUFO { return checkFragments(bytes, metadata) }
     let made = segments(of: bytes, metadata)
     switch unsafe classify(frame: UnsafeRawBufferPointer(input), metadata: metadata, exit: []) {
     case .passThrough:
@@ -127,6 +128,35 @@ import Testing
       guard let made, !made.isEmpty, made.count <= SegmentationPlan.segmentLimit else { return ("segment", "refused") }
       if verdictOfLayout(bytes)?.hasPlainPseudoHeader != true { return ("segment", nil) }
       return ("segment", made.lazy.compactMap { complaint(about: $0) }.first)
+    }
+  }
+
+  /// The same for datagrams that are to be fragmented.
+  private func checkFragments(_ bytes: [UInt8], _ metadata: OffloadMetadata) -> (kind: String, complaint: String?) {
+    unsafe bytes.withUnsafeBytes { input in
+      let verdict = unsafe classify(frame: input, metadata: metadata, exit: [])
+      guard var cutter = unsafe Fragmenter(frame: input, metadata: metadata, identification: 7) else {
+        if case .drop = verdict { return ("drop", nil) }
+        return ("fragment", "refused")
+      }
+      guard verdict == .segment else { return ("fragment", "dropped frame was cut") }
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: cutter.largestSegmentByteCount, alignment: 1)
+      defer { unsafe room.deallocate() }
+      let whole = verdictOfLayout(bytes) ?? FrameLayout()
+      var count = 0
+      var payloadByteCount = 0
+      while let byteCount = unsafe cutter.next(into: room) {
+        var layout = FrameLayout()
+        guard unsafe layout.parse(UnsafeRawBufferPointer(rebasing: room[..<byteCount])) == nil else {
+          return ("fragment", "no frame")
+        }
+        count += 1
+        let hasFragmentHeader = whole.network == .ipv6 && cutter.segmentCount > 1
+        payloadByteCount += byteCount - whole.transportOffset - (hasFragmentHeader ? 8 : 0)
+      }
+      let wanted = whole.end - whole.transportOffset
+      let isWhole = payloadByteCount == wanted && count == cutter.segmentCount
+      return ("fragment", isWhole && count <= FragmentationPlan.fragmentLimit ? nil : "bytes are missing")
     }
   }
 

@@ -271,6 +271,11 @@ long coflow_write(int fd, const void *bytes, unsigned long count) {
   return n < 0 ? -errno : n;
 }
 
+long coflow_write_parts(int fd, const struct iovec *parts, int count) {
+  long n = writev(fd, parts, count);
+  return n < 0 ? -errno : n;
+}
+
 int coflow_uring_enable(int ring) {
   const int enable_rings = 12;  // IORING_REGISTER_ENABLE_RINGS
   return syscall(__NR_io_uring_register, ring, enable_rings, NULL, 0) < 0 ? -errno : 0;

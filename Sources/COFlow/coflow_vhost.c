@@ -3,16 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HUGE_PAGE (UINT64_C(2) << 20)
@@ -129,6 +134,17 @@ int64_t coflow_memory_file_size(int fd) {
   return S_ISREG(information.st_mode) ? (int64_t)information.st_size : -EINVAL;
 }
 
+int coflow_memory_file(uint64_t count) {
+  int fd = memfd_create("vhost-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -errno;
+  if (ftruncate(fd, (off_t)count) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
 void *coflow_map_guest_memory(
     int fd, uint64_t offset, uint64_t count, int writable, void **mapping, uint64_t *mapping_count, int *error) {
   uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -236,6 +252,33 @@ void coflow_unguard_mapping(int registration) {
   if (registration >= 0 && registration < GUARD_LIMIT) atomic_store(&guards[registration].start, 0);
 }
 
+int coflow_watch_open(void) {
+  int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+int coflow_watch_directory(int watch, const char *path) {
+  int number = inotify_add_watch(watch, path, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR);
+  return number < 0 ? -errno : number;
+}
+
+int coflow_watch_drain(int watch, int *numbers, int count) {
+  _Alignas(struct inotify_event) char buffer[4096];
+  int found = 0;
+  ssize_t length;
+  while ((length = read(watch, buffer, sizeof buffer)) > 0) {
+    for (char *place = buffer; place < buffer + length;) {
+      struct inotify_event *event = (struct inotify_event *)place;
+      place += sizeof *event + event->len;
+      int known = 0;
+      for (int i = 0; i < found; i++) known |= numbers[i] == event->wd;
+      // A queue that was too small stands for all directories.
+      if (!known && found < count) numbers[found++] = event->mask & IN_Q_OVERFLOW ? -1 : event->wd;
+    }
+  }
+  return found;
+}
+
 int coflow_open_record(const char *path, uint64_t count) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return -errno;
@@ -258,6 +301,63 @@ void coflow_event_signal(int fd) {
   (void)written;  // full: whoever waits is woken all the same
 }
 
+// The watch over writes to peers' eventfds: a timer of this thread that ticks while such a write is under way, and for one tick
+// after the last one. The handler does nothing but end the system call, or the ticking.
+enum { CALL_TICK_NANOSECONDS = 5 * 1000 * 1000 };
+static _Thread_local timer_t call_timer;
+static _Thread_local int has_call_timer;  // -1: there is none to be had
+static _Thread_local volatile sig_atomic_t is_call_timer_ticking;
+static _Thread_local volatile sig_atomic_t is_calling;
+
+static void tick_calls(long nanoseconds) {
+  struct itimerspec time = {.it_interval = {0, nanoseconds}, .it_value = {0, nanoseconds}};
+  timer_settime(call_timer, 0, &time, NULL);
+}
+
+static void handle_call_tick(int number) {
+  (void)number;
+  int error = errno;
+  if (!is_calling && is_call_timer_ticking) {
+    is_call_timer_ticking = 0;
+    tick_calls(0);
+  }
+  errno = error;
+}
+
+int coflow_call_signal(void) { return SIGRTMIN + 5; }
+
+static int make_call_timer(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handle_call_tick;  // without SA_RESTART: the write ends
+  sigemptyset(&action.sa_mask);
+  if (sigaction(coflow_call_signal(), &action, NULL) < 0) return -1;
+  struct sigevent event;
+  memset(&event, 0, sizeof event);
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = coflow_call_signal();
+  event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  return timer_create(CLOCK_MONOTONIC, &event, &call_timer) < 0 ? -1 : 1;
+}
+
+int coflow_event_signal_peer(int fd) {
+  if (has_call_timer == 0) has_call_timer = make_call_timer();
+  if (has_call_timer < 0) {
+    // Better than nothing: it could still be changed between the two calls.
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    if (poll(&ready, 1, 0) != 1) return -EAGAIN;
+  }
+  is_calling = 1;
+  if (has_call_timer > 0 && !is_call_timer_ticking) {
+    is_call_timer_ticking = 1;
+    tick_calls(CALL_TICK_NANOSECONDS);
+  }
+  uint64_t one = 1;
+  int result = write(fd, &one, sizeof one) < 0 ? -errno : 0;
+  is_calling = 0;
+  return result;
+}
+
 void coflow_event_drain(int fd) {
   uint64_t count;
   ssize_t taken = read(fd, &count, sizeof count);
@@ -274,9 +374,14 @@ int coflow_event_check(int fd) {
   if (flags < 0) return -errno;
   struct stat information;
   if (fstat(fd, &information) < 0) return -errno;
-  // An eventfd is an anonymous inode, without a type; anything else could block the worker or be a file of somebody's.
-  if (S_ISREG(information.st_mode) || S_ISDIR(information.st_mode) || S_ISBLK(information.st_mode) ||
-      S_ISCHR(information.st_mode))
-    return -EINVAL;
+  // An anonymous inode, without a type. Its name tells it from others of that kind, where /proc can be read.
+  if ((information.st_mode & S_IFMT) != 0) return -EINVAL;
+  char path[32], name[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(path, name, sizeof name - 1);
+  if (length > 0) {
+    name[length] = 0;
+    if (strcmp(name, "anon_inode:[eventfd]") != 0) return -EINVAL;
+  }
   return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }

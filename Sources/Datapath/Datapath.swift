@@ -206,6 +206,9 @@ package final class Datapath: Sendable {
       worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
     }
     guard old.interface != port.interface else { return true }
+    if [.vhostUser, .vhostUserClient].contains(port.interface.kind) {
+      vhostUser.setMTURequest(slot: entry.slot, port.interface.mtuRequest)
+    }
     // Our own change is an event, too, but one that is read later than now.
     state.links.forget(key)
     if let problem = entry.adjustLink() { state.failures[key] = problem }

@@ -28,6 +28,27 @@ struct SystemPortTests {
     return host
   }
 
+  /// As libvirt does it: the port is there before its link is up. A link that goes down and comes back is the same.
+  @Test func aPortWhoseLinkComesUpLaterWorks() throws {
+    try withLab { lab throws in
+      let daemon = try lab.daemon()
+      try daemon.configure("add-br br0")
+      let a = try daemon.host("a", addresses: ["10.1.0.1/24"])
+      let b = try lab.namespace("b")
+      try lab.run([
+        "ip", "link", "add", "pb", "netns", daemon.namespace, "type", "veth", "peer", "name", "b", "netns", b,
+      ])
+      try daemon.configure("add-port br0 pb")
+      try lab.giveAddresses(["10.1.0.2/24"], to: "b", in: b)
+      for _ in 0..<2 {
+        try lab.run(["ip", "-n", daemon.namespace, "link", "set", "pb", "up"])
+        #expect(try eventually(.seconds(5)) { try lab.canPing("10.1.0.2", from: a) })
+        try lab.run(["ip", "-n", daemon.namespace, "link", "set", "pb", "down"])
+        #expect(try !lab.canPing("10.1.0.2", from: a))
+      }
+    }
+  }
+
   static func withTwoHosts(
     _ kinds: (Kind, Kind), environment: [String: String] = [:], _ body: (Lab, Daemon, String, String) throws -> Void
   ) throws {

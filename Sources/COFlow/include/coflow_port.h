@@ -77,6 +77,8 @@ int coflow_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int count, 
 
 /// Reads or writes one frame without blocking (RWF_NOWAIT where the file has it, else O_NONBLOCK).
 long coflow_read(int fd, void *bytes, unsigned long count);
+/// writev(2).
+long coflow_write_parts(int fd, const struct iovec *parts, int count);
 long coflow_write(int fd, const void *bytes, unsigned long count);
 
 /// Starts a ring that was set up disabled, and binds it to the calling thread (liburing 2.3 forgot to export its own).

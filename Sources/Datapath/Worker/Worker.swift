@@ -226,8 +226,9 @@ import VSwitchCore
   @inline(never)
   func readFailed(slot: UInt16, result: Int) {
     unsafe burst.counters[Int(slot)].receiveErrors &+= 1
-    // A device that is gone answers every read with an error at once: don't ask it again.
-    if result == -Int(EBADFD) || result == -Int(EBADF) || result == -Int(ENODEV) || result == -Int(ENETDOWN) {
+    // A device that is gone answers every read with an error at once: don't ask it again. (A packet socket says ENETDOWN
+    // once when its link goes down, or is down when it is opened, and packets come again when the link is up.)
+    if result == -Int(EBADFD) || result == -Int(EBADF) || result == -Int(ENODEV) {
       retire(slot: slot)
     }
   }

@@ -27,12 +27,14 @@ import VSwitchCore
     self.mailbox = mailbox
     engineName = engine.name
     let start = unsafe Unmanaged.passRetained(Start(worker: worker, cpu: Int32(cpu ?? -1)))
-    // Signals belong to the daemon: the thread starts with all of them blocked but the one that it causes itself when a
-    // guest takes memory away (COFlow's handler); blocked, that one would end the process.
+    // Signals belong to the daemon: the thread starts with all of them blocked but those that it causes itself: when a
+    // guest takes memory away (COFlow's handler), which would end the process if it were blocked, and when one has made
+    // its event descriptor block.
     var all = sigset_t()
     var before = sigset_t()
     unsafe sigfillset(&all)
     unsafe sigdelset(&all, SIGBUS)
+    unsafe sigdelset(&all, coflow_call_signal())
     unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
     let failure = unsafe pthread_create(
       &thread, nil,

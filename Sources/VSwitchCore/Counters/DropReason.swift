@@ -38,6 +38,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case headersTooLong
   case metered
   case controllerBusy
+  case queueDisabled
 
   /// The name in tables, statistics and JSON.
   public var name: String {
@@ -76,6 +77,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .headersTooLong: "headers_too_long"
     case .metered: "metered"
     case .controllerBusy: "controller_busy"
+    case .queueDisabled: "queue_disabled"
     }
   }
 
@@ -118,6 +120,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
       "Rules put on more VLAN tags or labels than fit in front of a frame: look for a loop of pushes."
     case .metered: "A meter's rate was exceeded: raise the rate of its band."
     case .controllerBusy: "More packets were to go to controllers than they may get: let rules handle that traffic."
+    case .queueDisabled: "The guest has turned this queue off and sends on it all the same: use its others."
     }
   }
 }

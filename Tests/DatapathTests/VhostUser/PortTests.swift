@@ -1,3 +1,4 @@
+import COFlow
 import Foundation
 import Glibc
 import TestSupport

@@ -25,7 +25,8 @@ import VirtioDriver
       let header = try VhostUserHeader(
         (bytes(request.rawValue) + bytes(UInt32(needReply ? 9 : 1)) + bytes(UInt32(payload.count)))[...])
       return try session.handle(
-        VhostUserMessage(header, payload: payload[...], descriptors: descriptors.map { OwnedDescriptor($0) }))
+        VhostUserMessage(header, payload: payload[...], descriptors: descriptors.map { OwnedDescriptor($0) })
+      ).bytes
     }
     func say(_ request: VhostUserRequest, queue: Int, _ value: UInt32) throws {
       try say(request, bytes(UInt32(queue)) + bytes(value))
@@ -87,8 +88,10 @@ import VirtioDriver
     try talk.say(.setFeatures, bytes(Self.features))
     #expect(talk.device.events.count == before)
     try talk.say(.setVringEnable, queue: 1, 0)
-    #expect(talk.device.queues[1] == nil)
+    // What it goes on to send is thrown away.
+    #expect(talk.device.queues[1]?.isDiscarding == true && !talk.session.isUp)
     try talk.say(.setVringEnable, queue: 1, 1)
+    #expect(talk.device.queues[1]?.isDiscarding == false)
     #expect(talk.device.queues[1]?.vring.position.next == 5)
     #expect(try talk.base(1) == 5)
     #expect(!talk.session.isUp)
@@ -214,8 +217,9 @@ import VirtioDriver
     #expect(isDirty(driver.deviceArea))
   }
 
-  /// The switch is killed at any store while it gives a burst back; QEMU begins at the start again, and the next switch finds
-  /// the position: no chain is lost, none is given back twice.
+  /// The switch is killed at any store while it gives a burst back; QEMU says again what it said first (where a new ring
+  /// stands, or where the guest came from another host), and the next switch finds the position: no chain is lost, none is
+  /// given back twice.
   @Test(arguments: testSeeds(30)) func killedSwitchFindsWherePackedRingsStood(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let path = "/tmp/vswitch-record-\(getpid())-\(seed)"
@@ -225,7 +229,8 @@ import VirtioDriver
     let driver = PackedDriverQueue(ram, size: size)
     let buffer = ram.allocate(64)
     var outstanding: [UInt16] = []
-    for _ in 0..<60 {
+    var base: UInt32 = 0x8000_8000
+    for round in 0..<60 {
       let record = try #require(VringRecord(path: path))
       let talk = Talk(record: record)
       try talk.connect()
@@ -234,7 +239,7 @@ import VirtioDriver
       table += bytes(ram.userBase) + bytes(UInt64(0))
       try talk.say(.setMemoryTable, table, [duplicate(ram.descriptor)])
       try talk.say(.setVringSize, queue: 1, UInt32(size))
-      try talk.say(.setVringBase, queue: 1, 0x8000_8000)
+      try talk.say(.setVringBase, queue: 1, base)
       var payload = bytes(UInt32(1)) + bytes(UInt32(0)) + bytes(ram.userAddress(driver.descriptors))
       payload +=
         bytes(ram.userAddress(driver.deviceArea)) + bytes(ram.userAddress(driver.driverArea)) + bytes(UInt64(0))
@@ -255,6 +260,12 @@ import VirtioDriver
         if Bool.random(using: &random) {
           while let used = driver.takeUsed() { #expect(used.identifier == outstanding.removeFirst()) }
         }
+      }
+      if round % 20 == 19 {
+        // Stopped in peace, as for a snapshot or by a migration: the front-end knows better now.
+        base = try talk.base(1)
+        talk.session.end()
+        continue
       }
       // Killed before the deciding store: what the record says of it must not count. Or right after it.
       let word = unsafe record.word(queue: 1)

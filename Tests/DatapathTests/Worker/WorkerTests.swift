@@ -1,5 +1,6 @@
 // The worker's rounds: which ports it asks and which it waits for. A port is a socket that keeps records apart, as a tap does.
 
+import COFlow
 import Glibc
 import Testing
 import VSwitchCore

@@ -17,6 +17,21 @@ int ctest_enter_network_namespace(int descriptor) { return setns(descriptor, CLO
 
 int ctest_event(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
+long ctest_receive_message(int fd, void *bytes, uint64_t count, int *descriptor) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec vector = {bytes, count};
+  struct msghdr message = {
+      .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  *descriptor = -1;
+  long received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  struct cmsghdr *c = received < 0 ? NULL : CMSG_FIRSTHDR(&message);
+  if (c && c->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(c), sizeof *descriptor);
+  return received;
+}
+
 long ctest_send_message(int fd, const void *bytes, uint64_t count, const int *descriptors, int descriptor_count) {
   enum { limit = 64 };
   union {

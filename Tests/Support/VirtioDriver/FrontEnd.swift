@@ -29,6 +29,8 @@ package struct FrontEndError: Error, CustomStringConvertible {
     case getQueueCount = 17
     case setVringEnable = 18
     case sendRARP = 19
+    case getInflightDescriptor = 31
+    case setInflightDescriptor = 32
   }
 
   package let descriptor: Int32
@@ -114,6 +116,18 @@ package struct FrontEndError: Error, CustomStringConvertible {
     guard let header = read(12, milliseconds) else { return nil }
     let count = Int(header[8]) | Int(header[9]) << 8
     return count == 0 ? [] : read(count, milliseconds)
+  }
+
+  /// The payload of the next reply, which comes in one piece, and its descriptor, which is the caller's; -1: none.
+  package func replyWithDescriptor(milliseconds: Int32 = 5000) -> (payload: [UInt8], descriptor: Int32)? {
+    var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    guard unsafe Glibc.poll(&poll, 1, milliseconds) == 1 else { return nil }
+    var bytes = [UInt8](repeating: 0, count: 512)
+    var sent: Int32 = -1
+    let count = unsafe bytes.withUnsafeMutableBytes { bytes in
+      unsafe ctest_receive_message(descriptor, bytes.baseAddress, UInt64(bytes.count), &sent)
+    }
+    return count >= 12 ? (Array(bytes[12..<Int(count)]), sent) : nil
   }
 
   /// The number that a reply holds.

@@ -16,6 +16,8 @@ int ctest_enter_network_namespace(int descriptor);
 /// An eventfd that does not block, closed on exec.
 int ctest_event(void);
 
+/// Receives a message with up to one descriptor (-1: none). Returns bytes or -1.
+long ctest_receive_message(int fd, void *bytes, uint64_t count, int *descriptor);
 /// Sends bytes with descriptors over a Unix socket. Returns bytes sent or -1 (errno).
 long ctest_send_message(int fd, const void *bytes, uint64_t count, const int *descriptors, int descriptor_count);
 

@@ -5,45 +5,19 @@
 // Standard: QEMU docs/interop/vhost-user.rst, "Migration".
 
 import COFlow
-import Glibc
 
 /// A mapped log.
-@safe final class DirtyLog: Sendable {
+final class DirtyLog: Sendable {
   static let pageByteCountLog2: UInt64 = 12
   let view: DirtyLogView
-  private nonisolated(unsafe) let mapping: UnsafeMutableRawPointer
-  private let mappedByteCount: UInt64
-  private let guardNumber: Int32
-  private nonisolated(unsafe) let shrunk: UnsafeMutablePointer<UInt32>
+  private let mapping: GuardedMapping
 
   /// - Parameters:
   ///   - byteCount: of the log.
   ///   - offset: where it begins in the file.
   init(file: OwnedDescriptor, byteCount: UInt64, offset: UInt64) throws(VhostUserFault) {
-    let (end, overflow) = offset.addingReportingOverflow(byteCount)
-    guard byteCount > 0 else { throw .regionEmpty }
-    guard !overflow, end <= UInt64(Int64.max) else { throw .regionOverflows }
-    let size = coflow_memory_file_size(file.number)
-    guard size >= 0 else { throw .regionIsNoMemory }
-    guard end <= UInt64(size) else { throw .regionLargerThanFile }
-    var mapping: UnsafeMutableRawPointer?
-    var mappedByteCount: UInt64 = 0
-    var error: Int32 = 0
-    let bits = unsafe coflow_map_guest_memory(file.number, offset, byteCount, 1, &mapping, &mappedByteCount, &error)
-    guard let bits = unsafe bits, let mapping = unsafe mapping else { throw .regionNotMappable }
-    unsafe shrunk = .allocate(capacity: 1)
-    unsafe shrunk.initialize(to: 0)
-    unsafe self.mapping = mapping
-    self.mappedByteCount = mappedByteCount
-    unsafe view = DirtyLogView(bits: bits, byteCount: byteCount)
-    guardNumber = unsafe coflow_guard_mapping(mapping, mappedByteCount, shrunk)
-    if guardNumber < 0 { throw .guardLimitReached }
-  }
-
-  deinit {
-    coflow_unguard_mapping(guardNumber)
-    unsafe munmap(mapping, Int(mappedByteCount))
-    unsafe shrunk.deallocate()
+    mapping = try GuardedMapping(file, offset: offset, byteCount: byteCount)
+    unsafe view = DirtyLogView(bits: mapping.host, byteCount: byteCount)
   }
 }
 

@@ -9,7 +9,6 @@
 // Standard: QEMU docs/interop/vhost-user.rst, "Memory region description".
 
 import COFlow
-import Glibc
 
 /// What the front-end says of a region.
 struct GuestRegionDescription: Equatable, Sendable {
@@ -23,50 +22,24 @@ struct GuestRegionDescription: Equatable, Sendable {
 }
 
 /// A mapped region. Shared by the tables that contain it.
-@safe final class GuestRegion: Sendable {
+final class GuestRegion: Sendable {
   let description: GuestRegionDescription
-  /// Where `guestAddress` is in our address space.
-  nonisolated(unsafe) let host: UnsafeMutableRawPointer
-  private nonisolated(unsafe) let mapping: UnsafeMutableRawPointer
-  private let mappedByteCount: UInt64
-  private let guardNumber: Int32
-  private nonisolated(unsafe) let shrunk: UnsafeMutablePointer<UInt32>
+  private let mapping: GuardedMapping
 
   /// Maps a region; the descriptor is not needed afterwards.
   init(_ description: GuestRegionDescription, file: OwnedDescriptor) throws(VhostUserFault) {
-    guard description.byteCount > 0 else { throw .regionEmpty }
-    let (fileEnd, fileOverflow) = description.fileOffset.addingReportingOverflow(description.byteCount)
-    guard !fileOverflow, !description.guestAddress.addingReportingOverflow(description.byteCount).overflow,
-      !description.userAddress.addingReportingOverflow(description.byteCount).overflow, fileEnd <= UInt64(Int64.max)
+    guard !description.guestAddress.addingReportingOverflow(description.byteCount).overflow,
+      !description.userAddress.addingReportingOverflow(description.byteCount).overflow
     else { throw .regionOverflows }
-    let size = coflow_memory_file_size(file.number)
-    guard size >= 0 else { throw .regionIsNoMemory }
-    guard fileEnd <= UInt64(size) else { throw .regionLargerThanFile }
-    var mapping: UnsafeMutableRawPointer?
-    var mappedByteCount: UInt64 = 0
-    var error: Int32 = 0
-    let host = unsafe coflow_map_guest_memory(
-      file.number, description.fileOffset, description.byteCount, 1, &mapping, &mappedByteCount, &error)
-    guard let host = unsafe host, let mapping = unsafe mapping else { throw .regionNotMappable }
-    unsafe shrunk = .allocate(capacity: 1)
-    unsafe shrunk.initialize(to: 0)
+    mapping = try GuardedMapping(file, offset: description.fileOffset, byteCount: description.byteCount)
     self.description = description
-    unsafe self.host = host
-    unsafe self.mapping = mapping
-    self.mappedByteCount = mappedByteCount
-    guardNumber = unsafe coflow_guard_mapping(mapping, mappedByteCount, shrunk)
-    if guardNumber < 0 { throw .guardLimitReached }
   }
 
-  deinit {
-    coflow_unguard_mapping(guardNumber)
-    unsafe munmap(mapping, Int(mappedByteCount))
-    unsafe shrunk.deallocate()
-  }
-
+  /// Where `guestAddress` is in our address space.
+  var host: UnsafeMutableRawPointer { unsafe mapping.host }
   /// The file was cut short while it was in use.
-  var isShrunk: Bool { unsafe coflow_load_32(shrunk) != 0 }
-  fileprivate var shrunkFlag: UnsafeMutablePointer<UInt32> { unsafe shrunk }
+  var isShrunk: Bool { mapping.isShrunk }
+  fileprivate var shrunkFlag: UnsafeMutablePointer<UInt32> { unsafe mapping.shrunk }
 }
 
 /// A table of regions.

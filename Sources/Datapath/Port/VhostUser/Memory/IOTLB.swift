@@ -59,9 +59,13 @@
   /// A translation is wanted that the cache does not have.
   var isMissing: Bool { unsafe state.pointee.miss != nil }
 
+  /// Where the search for a page begins.
+  private static func home(_ page: UInt64) -> Int {
+    Int(truncatingIfNeeded: (page &* 0x9e37_79b9_7f4a_7c15) >> (64 - entryCountLog2))
+  }
+
   private func slot(_ page: UInt64) -> Int {
-    let hash = page &* 0x9e37_79b9_7f4a_7c15
-    var slot = Int(truncatingIfNeeded: hash >> (64 - IOTLB.entryCountLog2))
+    var slot = IOTLB.home(page)
     let mask = (1 << Int(IOTLB.entryCountLog2)) - 1
     while unsafe entries[slot].key != 0, unsafe entries[slot].key != page &+ 1 { slot = (slot + 1) & mask }
     return slot
@@ -134,22 +138,49 @@
     unsafe state.pointee.isAsked = false
   }
 
-  /// Forgets pages. Open addressing has no holes, so the rest is put in anew.
+  /// Forgets pages.
+  /// - Parameter byteCount: 0 stands for all that follow, as 2^64 does not fit.
   func remove(address: UInt64, byteCount: UInt64) {
     let first = address >> IOTLB.pageByteCountLog2
-    let (end, overflow) = address.addingReportingOverflow(byteCount)
-    let last = overflow ? UInt64.max : (end &- 1) >> IOTLB.pageByteCountLog2
-    guard byteCount > 0 else { return }
+    let (end, overflow) = address.addingReportingOverflow(byteCount &- 1)
+    let last = (overflow || byteCount == 0 ? UInt64.max : end) >> IOTLB.pageByteCountLog2
+    if last - first < UInt64(1) << (IOTLB.entryCountLog2 - 3) {
+      for page in first...last { remove(page: page) }
+    } else {
+      removeMany(first, last)
+    }
+  }
+
+  /// Open addressing has no holes: those behind that may lie in the place move up.
+  private func remove(page: UInt64) {
+    var hole = slot(page)
+    guard unsafe entries[hole].key != 0 else { return }
+    let mask = (1 << Int(IOTLB.entryCountLog2)) - 1
+    var next = hole
+    while true {
+      next = (next + 1) & mask
+      let entry = unsafe entries[next]
+      guard entry.key != 0 else { break }
+      // How far an entry is from where its search begins tells whether the hole lies on that way.
+      let distance = (next - IOTLB.home(entry.key - 1)) & mask
+      if distance >= (next - hole) & mask {
+        unsafe entries[hole] = entry
+        hole = next
+      }
+    }
+    unsafe entries[hole] = Entry()
+    unsafe state.pointee.used -= 1
+  }
+
+  private func removeMany(_ first: UInt64, _ last: UInt64) {
     var kept: [Entry] = []
-    var removed = 0
     for slot in 0..<(1 << Int(IOTLB.entryCountLog2)) {
       let entry = unsafe entries[slot]
-      guard entry.key != 0 else { continue }
-      let page = entry.key - 1
-      if page >= first, page <= last { removed += 1 } else { kept.append(entry) }
+      guard entry.key != 0, !(first...last).contains(entry.key - 1) else { continue }
+      kept.append(entry)
     }
-    guard removed > 0 else { return }
-    removeAll()
+    guard unsafe kept.count < state.pointee.used else { return }
+    unsafe entries.update(repeating: Entry(), count: 1 << Int(IOTLB.entryCountLog2))
     for position in kept.indices {
       let entry = kept[position]
       unsafe entries[slot(entry.key - 1)] = entry

@@ -19,6 +19,8 @@ enum VhostUserFault: UInt8, Error, Equatable, Sendable, CaseIterable, CustomStri
   case frameTooLong
   case memoryShrunk
   case ringPositionUnknown
+  case inflightRecordWrong
+  case callBlocks
 
   // Memory.
   case regionOverflows = 32
@@ -51,6 +53,9 @@ enum VhostUserFault: UInt8, Error, Equatable, Sendable, CaseIterable, CustomStri
   case descriptorIsNoEvent
   case mtuWrong
   case repliesNotRead
+  case inflightAreaWrong
+  case configReadOnly
+  case noTranslation
 
   var description: String {
     switch self {
@@ -68,6 +73,8 @@ enum VhostUserFault: UInt8, Error, Equatable, Sendable, CaseIterable, CustomStri
     case .frameTooLong: "a packet is longer than 64 KB and its headers"
     case .memoryShrunk: "the file of a memory region was made smaller while it was in use"
     case .ringPositionUnknown: "where the packed ring stood cannot be found: reload the driver"
+    case .inflightRecordWrong: "the shared record of buffers in flight contradicts itself or the ring"
+    case .callBlocks: "the event descriptor of a queue's calls was made to block the switch"
     case .regionOverflows: "address, size or offset of a memory region overflows"
     case .regionEmpty: "a memory region is empty"
     case .regionsOverlap: "two memory regions overlap"
@@ -96,6 +103,9 @@ enum VhostUserFault: UInt8, Error, Equatable, Sendable, CaseIterable, CustomStri
     case .descriptorIsNoEvent: "a descriptor for events is none"
     case .mtuWrong: "the MTU is outside 68 to 65535"
     case .repliesNotRead: "the front-end does not read its replies"
+    case .inflightAreaWrong: "the area for buffers in flight is too small for its queues, or for more than exist"
+    case .configReadOnly: "a field of the device's configuration was written that is only to be read"
+    case .noTranslation: "an I/O virtual address was told of although no virtual IOMMU was negotiated"
     }
   }
 }

@@ -35,6 +35,10 @@ extension VhostUserPort {
       if vring.fault != nil || queue.iotlb != nil { report(queue) }
       return 0
     }
+    if queue.isDiscarding {
+      discard(queue, batch, count, worker.burst)
+      return count
+    }
     var hasLent = false
     let taken = takeChains(queue, batch, count, vring, worker.burst, hasLent: &hasLent)
     if hasLent {
@@ -50,9 +54,24 @@ extension VhostUserPort {
   private func giveBack(_ queue: GuestQueue, _ batch: ChainBatch, _ count: Int) {
     let vring = queue.vring
     vring.complete(batch, count: count)
-    if count > 0, let call = queue.call, vring.wantsCall(completed: count) { coflow_event_signal(call.number) }
+    if count > 0, queue.call != nil, vring.wantsCall(completed: count) { call(queue) }
     if queue.memory.view.isShrunk { vring.fail(.memoryShrunk) }
     if vring.fault != nil || queue.iotlb != nil { report(queue) }
+  }
+
+  /// What a disabled queue's driver sends nevertheless is not let in (vhost-user, "Ring states").
+  @inline(never)
+  private func discard(_ queue: GuestQueue, _ batch: ChainBatch, _ count: Int, _ burst: Burst) {
+    let counters = unsafe burst.counters + Int(slot)
+    for position in 0..<count {
+      let byteCount = unsafe UInt64(max(Int(batch.chains[position].byteCount) - queue.headerByteCount, 0))
+      unsafe counters.pointee.receivedPackets &+= 1
+      unsafe counters.pointee.receivedBytes &+= byteCount
+      unsafe counters.pointee.receiveDrops[Int(DropReason.queueDisabled.rawValue)] &+= 1
+      unsafe burst.ruleCounts[Int(slot)].packets &+= 1
+      unsafe burst.ruleCounts[Int(slot)].bytes &+= byteCount
+    }
+    giveBack(queue, batch, count)
   }
 
   func giveBackLent(_ worker: Worker) {

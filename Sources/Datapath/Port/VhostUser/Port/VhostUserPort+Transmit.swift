@@ -28,32 +28,25 @@ extension VhostUserPort {
   private func transmitSteered(_ worker: Worker, _ queue: TransmitQueue, _ count: Int) {
     let burst = worker.burst
     let queueCount = transmitQueues.count
-    // Stable partition by queue, over the array that `exit` is followed by.
-    var order: [PacketIndex] = []
-    order.reserveCapacity(count)
-    var ends: [Int] = []
-    let choices = (0..<count).map { position in
-      unsafe TransmitSteering.hash(
-        UnsafeRawBufferPointer(
-          start: burst.pool.frame(burst.exit[position]), count: burst.pool.linearByteCount(burst.exit[position])))
-        % UInt32(queueCount)
-    }
-    for choice in 0..<queueCount {
-      for position in 0..<count where choices[position] == UInt32(choice) { unsafe order.append(burst.exit[position]) }
-      ends.append(order.count)
-    }
-    for position in 0..<count { unsafe burst.exit[position] = order[position] }
+    steering.sort(burst, count: count, queueCount: queueCount)
     var start = 0
     var progressed = false
-    var held: [(Int, Int)] = []
-    for (choice, end) in ends.enumerated() {
+    var hasHeld = false
+    for choice in 0..<queueCount {
+      let end = steering.end(choice)
       let sent = send(transmitQueues[choice], from: start, to: end, burst)
       if sent > start { progressed = true }
-      if sent < end { held.append((sent, end)) }
+      if sent < end { hasHeld = true }
+      steering.setSent(choice, sent)
       start = end
     }
-    if held.isEmpty { stalledSince = nil }
-    for (from, to) in held { hold(queue, from: from, to: to, progressed: progressed, worker) }
+    guard hasHeld else {
+      stalledSince = nil
+      return
+    }
+    for choice in 0..<queueCount {
+      hold(queue, from: steering.sent(choice), to: steering.end(choice), progressed: progressed, worker)
+    }
   }
 
   /// Keeps packets until the guest has buffers, if it is worth it.
@@ -153,7 +146,7 @@ extension VhostUserPort {
     }
     vring.complete(batch, count: used)
     completed &+= used
-    if completed > 0, let call = queue.call, vring.wantsCall(completed: completed) { coflow_event_signal(call.number) }
+    if completed > 0, queue.call != nil, vring.wantsCall(completed: completed) { call(queue) }
     if queue.memory.view.isShrunk { vring.fail(.memoryShrunk) }
     if vring.fault != nil || queue.iotlb != nil { report(queue) }
     return position

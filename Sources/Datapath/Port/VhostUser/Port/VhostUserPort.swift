@@ -26,6 +26,7 @@ import VSwitchCore
   /// The guest's receive queues.
   var transmitQueues: [GuestQueue] = []
   let batch = ChainBatch()
+  let steering = TransmitSteering()
   /// An eventfd by which control code is told of a broken rule or a missing translation.
   private let notice: Int32
   /// Where the next round of `receive` begins.
@@ -46,9 +47,15 @@ import VSwitchCore
     super.init(slot: slot, descriptor: descriptor, capabilities: [])
   }
 
-  deinit { batch.deallocate() }
+  deinit {
+    batch.deallocate()
+    steering.deallocate()
+  }
 
   override func close() { _ = Glibc.close(descriptor) }
+
+  /// For who has opened `notice` for this port alone.
+  func closeNotice() { _ = Glibc.close(notice) }
 
   override var isAskedWithoutSystemCall: Bool { true }
 
@@ -67,10 +74,15 @@ import VSwitchCore
     stalledSince = nil
   }
 
-  func detach(_ queue: GuestQueue) {
+  func detach(_ queue: GuestQueue, _ worker: Worker) {
     if let kick = queue.kick { _ = coflow_epoll_remove(descriptor, kick.number) }
     transmitQueues.removeAll { $0 === queue }
     receiveQueues.removeAll { $0 === queue }
+    if transmitQueues.isEmpty, isHolding {
+      // What waits for buffers waits in vain: the next flush drops it.
+      isHolding = false
+      worker.burst.markDirty(slot)
+    }
   }
 
   /// A frame that comes in with the next round as if the guest had sent it.
@@ -132,12 +144,19 @@ import VSwitchCore
 
   override func transmit(_ worker: Worker, _ queue: TransmitQueue) { transmitBurst(worker, queue) }
 
+  /// Tells the guest that buffers were given back.
+  @inline(never)
+  func call(_ queue: GuestQueue) {
+    guard let call = queue.call else { return }
+    if coflow_event_signal_peer(call.number) == -EINTR { queue.vring.fail(.callBlocks) }
+  }
+
   /// Tells control code of what the worker can't settle, once.
   @inline(never)
   func report(_ queue: GuestQueue) {
     if queue.vring.fault != nil, !queue.isFaultReported {
       queue.isFaultReported = true
-      if let error = queue.error { coflow_event_signal(error.number) }
+      if let error = queue.error { _ = coflow_event_signal_peer(error.number) }
       coflow_event_signal(notice)
     }
     if let iotlb = queue.iotlb, iotlb.isMissing, unsafe !iotlb.state.pointee.isAsked {

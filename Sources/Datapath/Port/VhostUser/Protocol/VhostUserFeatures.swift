@@ -13,9 +13,11 @@ struct VirtioFeatures: OptionSet, Hashable, Sendable {
   static let guestTSO4 = bit(7)
   static let guestTSO6 = bit(8)
   static let guestECN = bit(9)
+  static let guestUFO = bit(10)
   static let hostTSO4 = bit(11)
   static let hostTSO6 = bit(12)
   static let hostECN = bit(13)
+  static let hostUFO = bit(14)
   static let mergeableBuffers = bit(15)
   static let status = bit(16)
   static let guestAnnounce = bit(21)
@@ -33,11 +35,12 @@ struct VirtioFeatures: OptionSet, Hashable, Sendable {
   static let guestUSO6 = bit(55)
   static let hostUSO = bit(56)
 
-  /// What GET_FEATURES answers.
+  /// What GET_FEATURES answers. HASH_REPORT is not among it: which hash of which headers a guest wants it says on its
+  /// control queue, which stays with the front-end, and the protocol has no message that could tell the back-end.
   static let offered: Self = [
-    .checksum, .guestChecksum, .mtu, .guestTSO4, .guestTSO6, .guestECN, .hostTSO4, .hostTSO6, .hostECN,
-    .mergeableBuffers, .status, .guestAnnounce, .multiqueue, .logAll, .anyLayout, .indirectDescriptors, .eventIndex,
-    .protocolFeatures, .version1, .accessPlatform, .packedRing, .inOrder, .guestUSO4, .guestUSO6, .hostUSO,
+    .checksum, .guestChecksum, .mtu, .guestTSO4, .guestTSO6, .guestECN, .guestUFO, .hostTSO4, .hostTSO6, .hostECN,
+    .hostUFO, .mergeableBuffers, .status, .guestAnnounce, .multiqueue, .logAll, .anyLayout, .indirectDescriptors,
+    .eventIndex, .protocolFeatures, .version1, .accessPlatform, .packedRing, .inOrder, .guestUSO4, .guestUSO6, .hostUSO,
   ]
 
   /// Bytes of the header in front of each frame: `num_buffers` is there with VERSION_1 or mergeable buffers.
@@ -50,6 +53,7 @@ struct VirtioFeatures: OptionSet, Hashable, Sendable {
     if contains(.guestTSO4) { result.insert(.tso4) }
     if contains(.guestTSO6) { result.insert(.tso6) }
     if contains(.guestECN) { result.insert(.tsoECN) }
+    if contains(.guestUFO) { result.insert(.ufo) }
     if contains(.guestUSO4) { result.insert(.uso4) }
     if contains(.guestUSO6) { result.insert(.uso6) }
     return result
@@ -67,13 +71,15 @@ struct VhostUserProtocolFeatures: OptionSet, Hashable, Sendable {
   static let replyAcknowledge = bit(3)
   static let mtu = bit(4)
   static let backendRequests = bit(5)
+  static let config = bit(9)
+  static let inflight = bit(12)
   static let resetDevice = bit(13)
   static let configureMemorySlots = bit(15)
   static let status = bit(16)
 
   /// What GET_PROTOCOL_FEATURES answers.
   static let offered: Self = [
-    .multiqueue, .sharedMemoryLog, .rarp, .replyAcknowledge, .mtu, .backendRequests, .resetDevice,
-    .configureMemorySlots, .status,
+    .multiqueue, .sharedMemoryLog, .rarp, .replyAcknowledge, .mtu, .backendRequests, .config, .inflight,
+    .resetDevice, .configureMemorySlots, .status,
   ]
 }

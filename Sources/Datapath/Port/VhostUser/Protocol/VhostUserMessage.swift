@@ -26,6 +26,10 @@ enum VhostUserRequest: UInt32, CaseIterable, Sendable {
   case setMTU = 20
   case setBackendRequestDescriptor = 21
   case iotlb = 22
+  case getConfig = 24
+  case setConfig = 25
+  case getInflightDescriptor = 31
+  case setInflightDescriptor = 32
   case resetDevice = 34
   case getMemorySlotLimit = 36
   case addMemoryRegion = 37
@@ -46,6 +50,10 @@ enum VhostUserRequest: UInt32, CaseIterable, Sendable {
     case .setLogDescriptor: 0...8
     case .setVringAddress, .addMemoryRegion, .removeMemoryRegion: 40...40
     case .iotlb: 32...32
+    // Offset, size and flags, then so many bytes of the device's configuration; compared with the size where it is used.
+    case .getConfig, .setConfig: 12...(12 + NetworkDeviceConfig.byteCountLimit)
+    // C's structure of it is padded.
+    case .getInflightDescriptor, .setInflightDescriptor: 20...24
     case .setFeatures, .setVringSize, .setVringBase, .getVringBase, .setVringKick, .setVringCall, .setVringError,
       .setProtocolFeatures, .setVringEnable, .sendRARP, .setMTU, .setStatus:
       8...8
@@ -57,11 +65,21 @@ enum VhostUserRequest: UInt32, CaseIterable, Sendable {
     switch self {
     // As many as regions; compared by the decoder.
     case .setMemoryTable: 0...8
-    case .setLogBase, .setLogDescriptor, .setBackendRequestDescriptor, .addMemoryRegion: 1...1
+    case .setLogBase, .setLogDescriptor, .setBackendRequestDescriptor, .addMemoryRegion, .setInflightDescriptor: 1...1
     case .setVringKick, .setVringCall, .setVringError: 0...1
     // Older front-ends send the region's descriptor along.
     case .removeMemoryRegion: 0...1
     default: 0...0
+    }
+  }
+
+  /// It is answered with more than whether it was done.
+  var hasOwnReply: Bool {
+    switch self {
+    case .getFeatures, .getProtocolFeatures, .getQueueCount, .getMemorySlotLimit, .getVringBase, .getStatus, .getConfig,
+      .getInflightDescriptor, .setLogBase:
+      true
+    default: false
     }
   }
 
@@ -72,6 +90,8 @@ enum VhostUserRequest: UInt32, CaseIterable, Sendable {
     case .sendRARP: .rarp
     case .setMTU: .mtu
     case .setBackendRequestDescriptor: .backendRequests
+    case .getConfig, .setConfig: .config
+    case .getInflightDescriptor, .setInflightDescriptor: .inflight
     case .resetDevice: .resetDevice
     case .getMemorySlotLimit, .addMemoryRegion, .removeMemoryRegion: .configureMemorySlots
     case .setStatus, .getStatus: .status
@@ -84,7 +104,7 @@ enum VhostUserRequest: UInt32, CaseIterable, Sendable {
 struct VhostUserHeader: Equatable, Sendable {
   static let byteCount = 12
   /// The longest payload of any message.
-  static let payloadLimit = 8 + 8 * 32
+  static let payloadLimit = 12 + NetworkDeviceConfig.byteCountLimit
   private static let versionMask: UInt32 = 3
   private static let reply: UInt32 = 4
   private static let needReply: UInt32 = 8
@@ -114,6 +134,21 @@ struct VhostUserHeader: Equatable, Sendable {
   }
 }
 
+/// What a request is answered with.
+struct VhostUserReply {
+  /// Empty: nothing is answered.
+  var bytes: [UInt8] = []
+  /// Sent along with them.
+  var descriptor: OwnedDescriptor?
+
+  init() {}
+
+  init(to request: VhostUserRequest, _ payload: [UInt8], descriptor: OwnedDescriptor? = nil) {
+    bytes = VhostUserHeader.reply(to: request, payload)
+    self.descriptor = descriptor
+  }
+}
+
 /// A request that was received whole.
 struct VhostUserMessage: Sendable {
   var request: VhostUserRequest
@@ -136,81 +171,6 @@ struct VhostUserMessage: Sendable {
   /// The payload as a queue's index and a number.
   var queueNumber: (index: UInt32, value: UInt32) {
     (payload.number(UInt32.self, at: 0), payload.number(UInt32.self, at: 4))
-  }
-
-  /// SET_MEM_TABLE's regions.
-  func memoryTable() throws(VhostUserFault) -> [GuestRegionDescription] {
-    let count = Int(payload.number(UInt32.self, at: 0))
-    guard count <= 8, payload.count == 8 + 32 * count else { throw .messageSizeWrong }
-    guard descriptors.count == count else { throw .messageDescriptorCountWrong }
-    return (0..<count).map { region(at: 8 + 32 * $0) }
-  }
-
-  /// The region of ADD_MEM_REG and REM_MEM_REG.
-  var memoryRegion: GuestRegionDescription { region(at: 8) }
-
-  private func region(at offset: Int) -> GuestRegionDescription {
-    GuestRegionDescription(
-      guestAddress: payload.number(UInt64.self, at: offset), byteCount: payload.number(UInt64.self, at: offset + 8),
-      userAddress: payload.number(UInt64.self, at: offset + 16),
-      fileOffset: payload.number(UInt64.self, at: offset + 24))
-  }
-
-  /// SET_VRING_ADDR.
-  var vringAddresses: (index: UInt32, addresses: VringAddresses) {
-    (
-      payload.number(UInt32.self, at: 0),
-      VringAddresses(
-        flags: payload.number(UInt32.self, at: 4), descriptors: payload.number(UInt64.self, at: 8),
-        deviceArea: payload.number(UInt64.self, at: 16), driverArea: payload.number(UInt64.self, at: 24),
-        log: payload.number(UInt64.self, at: 32))
-    )
-  }
-
-  /// SET_LOG_BASE.
-  var logBase: (byteCount: UInt64, offset: UInt64) { (number, payload.number(UInt64.self, at: 8)) }
-
-  /// IOTLB_MSG.
-  var iotlb: IOTLBMessage? {
-    guard let kind = IOTLBMessage.Kind(rawValue: payload.number(UInt8.self, at: 25)) else { return nil }
-    return IOTLBMessage(
-      address: number, byteCount: payload.number(UInt64.self, at: 8),
-      userAddress: payload.number(UInt64.self, at: 16), permission: payload.number(UInt8.self, at: 24), kind: kind)
-  }
-}
-
-/// Where a ring's parts are, in the front-end's addresses.
-struct VringAddresses: Equatable, Sendable {
-  static let logged: UInt32 = 1
-
-  var flags: UInt32
-  var descriptors: UInt64
-  var deviceArea: UInt64
-  var driverArea: UInt64
-  /// Guest address of the used ring, for the log of changed pages.
-  var log: UInt64
-}
-
-/// A question or answer about I/O virtual addresses.
-struct IOTLBMessage: Equatable, Sendable {
-  enum Kind: UInt8, Sendable {
-    case miss = 1
-    case update = 2
-    case invalidate = 3
-    case accessFailure = 4
-  }
-  var address: UInt64
-  var byteCount: UInt64
-  var userAddress: UInt64
-  /// 1 read, 2 write.
-  var permission: UInt8
-  var kind: Kind
-
-  /// The message by which the back-end asks on its own channel (BACKEND_IOTLB_MSG).
-  static func question(_ miss: IOTLB.Miss) -> [UInt8] {
-    var payload = bytes(miss.address) + bytes(UInt64(0)) + bytes(UInt64(0))
-    payload += [miss.writes ? 2 : 1, Kind.miss.rawValue, 0, 0, 0, 0, 0, 0]
-    return bytes(UInt32(1)) + bytes(UInt32(1)) + bytes(UInt32(payload.count)) + payload
   }
 }
 

@@ -1,12 +1,14 @@
 // One port's socket and connection: listens, or connects again and again; reads messages and lets the session handle them.
 //
 // Thread: the service's queue. A connection that breaks a rule is closed, its queues are taken from the worker first; the
-// next connection starts from nothing. A front-end that is absent is asked for every 100 ms, so that traffic goes on within
-// a second of both ends being there. What one connection does costs no other more than its turn on the queue: a turn
+// next connection starts from nothing. A front-end that is absent is asked for again when something appears in the socket's
+// directory, some times shortly after that, as one can't connect yet when it does, and for the rest seldom (RetryPlan), so
+// that traffic goes on within a second of both ends being there and nothing is woken up meanwhile. What one connection does costs no other more than its turn on the queue: a turn
 // handles a bounded number of messages.
 
 import COFlow
 import Dispatch
+import Foundation
 import Glibc
 import VSwitchCore
 
@@ -28,7 +30,6 @@ final class VhostUserEndpoint: @unchecked Sendable {
     var mtuRequest: Int?
   }
 
-  private static let retryMilliseconds = 100
   /// Messages handled before others on the queue have their turn.
   private static let turnMessageLimit = 64
 
@@ -43,11 +44,17 @@ final class VhostUserEndpoint: @unchecked Sendable {
   /// Why the last connection ended, if it broke a rule.
   private var lastFault: VhostUserFault?
   private var connectError: String?
+  private var mtuRequest: Int?
   private var connectionCount = 0
+  private var retries = RetryPlan()
+  /// Number of the last attempt to connect that was planned.
+  private var attempt = 0
+  private var isWatched = false
 
   /// - Throws: why the socket can't be had.
   init(_ config: Config, slot: UInt16, service: VhostUserService) throws(ConfigError) {
     self.config = config
+    mtuRequest = config.mtuRequest
     self.slot = slot
     self.service = service
     let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -112,6 +119,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
     let descriptor = unsafe config.socketPath.withCString { unsafe coflow_unix_connect($0) }
     if descriptor >= 0 {
       connectError = nil
+      retries = RetryPlan()
       begin(descriptor)
       return
     }
@@ -124,14 +132,28 @@ final class VhostUserEndpoint: @unchecked Sendable {
   }
 
   private func connectLater() {
-    service.queue.asyncAfter(deadline: .now() + .milliseconds(VhostUserEndpoint.retryMilliseconds)) { [weak self] in
-      self?.connect()
+    let directory = (config.socketPath as NSString).deletingLastPathComponent
+    isWatched = service.watch(directory.isEmpty ? "." : directory, for: slot)
+    attempt += 1
+    let attempt = attempt
+    let delay = retries.next(isWatched: isWatched)
+    service.queue.asyncAfter(deadline: .now() + .milliseconds(delay)) { [weak self] in
+      // Only the last one that was planned counts.
+      if let self, self.attempt == attempt { self.connect() }
     }
+  }
+
+  /// Something has appeared in the directory of the socket.
+  func socketMayHaveAppeared() {
+    guard config.mode == .client, connection == nil else { return }
+    retries = RetryPlan()
+    connect()
   }
 
   private func begin(_ descriptor: Int32) {
     connectionCount += 1
-    let connection = Connection(descriptor, session: VhostUserSession(device: self, record: record), service.queue)
+    let session = VhostUserSession(device: self, record: record, mtuRequest: mtuRequest)
+    let connection = Connection(descriptor, session: session, service.queue)
     connection.source.setEventHandler { [weak self] in self?.readMessages() }
     connection.source.setCancelHandler { _ = Glibc.close(descriptor) }
     self.connection = connection
@@ -159,7 +181,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
         guard let message = try connection.receive() else { return }
         let before = connection.session.isUp
         let reply = try connection.session.handle(message)
-        if !reply.isEmpty { try connection.send(reply) }
+        if !reply.bytes.isEmpty { try connection.send(reply) }
         if connection.session.isUp != before { service.statusChanged(config.name) }
         askForTranslation()
       } catch .messageCutShort where !connection.reader.isInsideMessage {
@@ -189,11 +211,26 @@ final class VhostUserEndpoint: @unchecked Sendable {
   }
 
   private func ask(_ miss: IOTLB.Miss) {
+    tellFrontEnd(IOTLBMessage.question(miss))
+  }
+
+  /// Sends on the back-end's own channel, if there is one. One that the front-end does not read is full some day: it has lost
+  /// the message then.
+  private func tellFrontEnd(_ message: [UInt8]) {
     guard let channel = connection?.session.backendRequests else { return }
-    let question = IOTLBMessage.question(miss)
-    _ = unsafe question.withUnsafeBytes { bytes in
+    _ = unsafe message.withUnsafeBytes { bytes in
       unsafe coflow_send_message(channel.number, bytes.baseAddress, UInt64(bytes.count), -1)
     }
+  }
+
+  /// The port's configuration asks for another MTU, which is part of the device's configuration space.
+  func setMTURequest(_ mtu: Int?) {
+    guard mtu != mtuRequest else { return }
+    mtuRequest = mtu
+    guard let connection else { return }
+    connection.session.mtuRequest = mtu
+    if let message = connection.session.configChange { tellFrontEnd(message) }
+    service.statusChanged(config.name)
   }
 
   // MARK: status
@@ -202,7 +239,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
     var result = VhostUserDescription()
     result.status["mode"] = config.mode.rawValue
     result.status["socket"] = config.socketPath
-    result.mtu = config.mtuRequest ?? 1500
+    result.mtu = mtuRequest ?? 1500
     guard let connection else {
       result.status["status"] = "disconnected"
       if let connectError { result.status["connect_error"] = connectError }
@@ -214,7 +251,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
     result.isUp = session.isUp
     if let mtu = session.mtu { result.mtu = mtu }
     result.status["status"] = "connected"
-    if let lastFault { result.status["last_fault"] = lastFault.description }
+    if let fault = session.refusal ?? lastFault { result.status["last_fault"] = fault.description }
     result.status["features"] = hexadecimal(session.features.rawValue)
     result.status["protocol_features"] = hexadecimal(session.protocolFeatures.rawValue)
     result.status["memory_regions"] = "\(session.regionCount)"
@@ -243,14 +280,12 @@ extension VhostUserEndpoint: VhostUserDevice {
       port.attach(queue)
       // Something may be in the ring already.
       worker.wakeIfOpen(port)
-    }
-    if let call = queue.call {
       // What was given back before the guest could be told of it.
-      coflow_event_signal(call.number)
+      port.call(queue)
     }
   }
 
-  func detach(_ queue: GuestQueue) { perform { _, port in port.detach(queue) } }
+  func detach(_ queue: GuestQueue) { perform { worker, port in port.detach(queue, worker) } }
 
   func pause(_ body: @escaping @Sendable () -> Void) {
     perform { worker, port in
@@ -310,9 +345,9 @@ private final class Connection {
     }
   }
 
-  func send(_ reply: [UInt8]) throws(VhostUserFault) {
-    let result = unsafe reply.withUnsafeBytes { bytes in
-      unsafe coflow_send_message(descriptor, bytes.baseAddress, UInt64(bytes.count), -1)
+  func send(_ reply: VhostUserReply) throws(VhostUserFault) {
+    let result = unsafe reply.bytes.withUnsafeBytes { bytes in
+      unsafe coflow_send_message(descriptor, bytes.baseAddress, UInt64(bytes.count), reply.descriptor?.number ?? -1)
     }
     if result == -EPIPE || result == -ECONNRESET { return }
     guard result == 0 else { throw .repliesNotRead }

@@ -28,6 +28,7 @@ final class VhostUserService: @unchecked Sendable {
   private let changed: @Sendable (String) -> Void
   private var endpoints: [UInt16: VhostUserEndpoint] = [:]
   private var noticeSource: (any DispatchSourceRead)?
+  private var directories: DirectoryWatch?
 
   /// - Parameter changed: called on the service's queue.
   init(mailbox: Mailbox, changed: @escaping @Sendable (String) -> Void) throws(ConfigError) {
@@ -62,7 +63,26 @@ final class VhostUserService: @unchecked Sendable {
 
   /// Ends a port's connection and takes its queues from the worker, which still has the port.
   func close(slot: UInt16) {
-    queue.sync { endpoints.removeValue(forKey: slot)?.close() }
+    queue.sync {
+      endpoints.removeValue(forKey: slot)?.close()
+      directories?.remove(slot)
+    }
+  }
+
+  /// A port's `mtu_request` has changed.
+  func setMTURequest(slot: UInt16, _ mtu: Int?) {
+    queue.sync { endpoints[slot]?.setMTURequest(mtu) }
+  }
+
+  /// Has `socketMayHaveAppeared` called for a slot when something appears in a directory.
+  /// - Returns: false if it can't be watched.
+  func watch(_ directory: String, for slot: UInt16) -> Bool {
+    if directories == nil {
+      directories = DirectoryWatch(queue: queue) { [weak self] slots in
+        for slot in slots { self?.endpoints[slot]?.socketMayHaveAppeared() }
+      }
+    }
+    return directories?.add(directory, for: slot) ?? false
   }
 
   func description(slot: UInt16) -> VhostUserDescription? {
@@ -78,6 +98,8 @@ final class VhostUserService: @unchecked Sendable {
       endpoints = [:]
       noticeSource?.cancel()
       noticeSource = nil
+      directories?.close()
+      directories = nil
     }
   }
 

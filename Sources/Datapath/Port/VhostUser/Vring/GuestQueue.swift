@@ -17,7 +17,10 @@ import VSwitchCore
   let memory: GuestMemory
   let log: DirtyLog?
   let record: VringRecord?
+  let inflight: InflightArea?
   let iotlb: IOTLB?
+  /// The front-end has disabled the queue while it runs: what the guest sends is taken and thrown away.
+  let isDiscarding: Bool
   /// The guest's kicks; nil: it never kicks and has to be polled.
   let kick: OwnedDescriptor?
   /// How the guest is told of descriptors given back; nil: it polls.
@@ -34,7 +37,8 @@ import VSwitchCore
 
   init(
     index: Int, vring: Vring, features: VirtioFeatures, memory: GuestMemory, log: DirtyLog?, record: VringRecord?,
-    iotlb: IOTLB?, kick: OwnedDescriptor?, call: OwnedDescriptor?, error: OwnedDescriptor?
+    inflight: InflightArea?, iotlb: IOTLB?, isDiscarding: Bool, kick: OwnedDescriptor?, call: OwnedDescriptor?,
+    error: OwnedDescriptor?
   ) {
     self.index = index
     self.vring = vring
@@ -44,7 +48,9 @@ import VSwitchCore
     self.memory = memory
     self.log = log
     self.record = record
+    self.inflight = inflight
     self.iotlb = iotlb
+    self.isDiscarding = isDiscarding
     self.kick = kick
     self.call = call
     self.error = error

@@ -108,20 +108,7 @@ extension Vring {
         guard slots == 0, flags & DescriptorFlag.next == 0 else {
           return failChain(.nestedIndirect, batch, firstSegment)
         }
-        guard let table = unsafe indirectTable(address, byteCount, batch, firstSegment) else { return false }
-        for entry in 0..<Int(byteCount / 16) {
-          let inner = unsafe table + entry &* 16
-          let innerAddress = unsafe coflow_load_64(inner)
-          let innerRest = unsafe coflow_load_64(inner + 8)
-          let innerFlags = UInt16(truncatingIfNeeded: innerRest &>> 48)
-          guard innerFlags & DescriptorFlag.indirect == 0 else {
-            return failChain(.nestedIndirect, batch, firstSegment)
-          }
-          guard
-            addPacked(
-              innerAddress, UInt32(truncatingIfNeeded: innerRest), innerFlags, &total, batch, firstSegment, writes)
-          else { return false }
-        }
+        guard addPackedTable(address, byteCount, &total, batch, firstSegment, writes) else { return false }
         slots = 1
         cursor.advance(1, size: size)
         break
@@ -136,7 +123,25 @@ extension Vring {
     return finish(identifier, slots: Int(slots), firstSegment, total, batch)
   }
 
-  private func addPacked(
+  /// The descriptors of an indirect table.
+  func addPackedTable(
+    _ address: UInt64, _ byteCount: UInt32, _ total: inout UInt64, _ batch: ChainBatch, _ firstSegment: Int,
+    _ writes: Bool
+  ) -> Bool {
+    guard let table = unsafe indirectTable(address, byteCount, batch, firstSegment) else { return false }
+    for entry in 0..<Int(byteCount / 16) {
+      let inner = unsafe table + entry &* 16
+      let innerAddress = unsafe coflow_load_64(inner)
+      let rest = unsafe coflow_load_64(inner + 8)
+      let flags = UInt16(truncatingIfNeeded: rest &>> 48)
+      guard flags & DescriptorFlag.indirect == 0 else { return failChain(.nestedIndirect, batch, firstSegment) }
+      guard addPacked(innerAddress, UInt32(truncatingIfNeeded: rest), flags, &total, batch, firstSegment, writes)
+      else { return false }
+    }
+    return true
+  }
+
+  func addPacked(
     _ address: UInt64, _ byteCount: UInt32, _ flags: UInt16, _ total: inout UInt64, _ batch: ChainBatch,
     _ firstSegment: Int, _ writes: Bool
   ) -> Bool {
@@ -174,8 +179,11 @@ extension Vring {
     if let record = unsafe state.pointee.record {
       unsafe coflow_store_release_64(record, VringRecord.valid | before | after &<< 16)
     }
+    let hasInflight = unsafe state.pointee.inflight != nil
+    if hasInflight { noteInflight(count, to: position) }
     unsafe coflow_store_release_16(
       descriptors + Int(start.next) &* 16 + 14, Vring.usedFlags(batch.chains, wrap: start.wrap))
+    if hasInflight { settleInflight(count, position) }
     if let record = unsafe state.pointee.record {
       unsafe coflow_store_release_64(record, VringRecord.valid | after | after &<< 16)
     }

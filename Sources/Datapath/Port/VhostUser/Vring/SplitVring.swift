@@ -51,7 +51,7 @@ extension Vring {
 
   /// Copies one chain to the end of `batch`.
   @inline(__always)
-  private func gatherSplit(_ head: UInt16, into batch: ChainBatch, _ direction: VringDirection) -> Bool {
+  func gatherSplit(_ head: UInt16, into batch: ChainBatch, _ direction: VringDirection) -> Bool {
     let firstSegment = unsafe batch.counts.pointee.segments
     let descriptor = unsafe state.pointee.descriptors + Int(head) &* 16
     let address = unsafe coflow_load_64(descriptor)
@@ -198,7 +198,10 @@ extension Vring {
       next &+= 1
     }
     if let log = unsafe state.pointee.log { logWrites(batch, count: count, log) }
+    let hasInflight = unsafe state.pointee.inflight != nil
+    if hasInflight { noteInflight(count, to: VringPosition(next: next)) }
     unsafe coflow_store_release_16(used + 2, next)
+    if hasInflight { settleInflight(count, VringPosition(next: next)) }
     unsafe state.pointee.position.next = next
     if let log = unsafe state.pointee.log {
       unsafe log.mark(

@@ -4,8 +4,9 @@
 //
 // Thread: control code opens and reads; the worker stores a word around each burst (PackedVring.swift). Memory: a shared
 // mapping of the file, which nobody but root can reach. A word: bits 0-15 the position before the latest burst was given
-// back, 16-31 after it (equal once that is done), bit 63 set. Beside each word are the ring's address and size, so that
-// the record of one ring is never used for another.
+// back, 16-31 after it (equal once that is done), bit 63 set. Beside each word are the ring's address and size and what
+// the front-end said of its position, so that the record of one ring is never used for another: a front-end whose back-end
+// died says the same again, whatever has passed since.
 
 import COFlow
 import Glibc
@@ -36,24 +37,38 @@ import Glibc
   func word(queue: Int) -> UnsafeMutableRawPointer { unsafe memory + queue * VringRecord.entryByteCount }
 
   /// Ties the word to a ring and sets it.
-  func begin(queue: Int, ringAddress: UInt64, size: UInt32, position: VringPosition) {
+  /// - Parameter base: what the front-end said.
+  func begin(queue: Int, ringAddress: UInt64, size: UInt32, base: UInt32, position: VringPosition) {
     let entry = unsafe word(queue: queue)
     unsafe coflow_store_release_64(entry, 0)
     unsafe coflow_store_64(entry + 8, ringAddress)
-    unsafe coflow_store_64(entry + 16, UInt64(size))
+    unsafe coflow_store_64(entry + 16, UInt64(size) | UInt64(base) << 32)
     let bits = UInt64(position.packedBits)
     unsafe coflow_store_release_64(entry, VringRecord.valid | bits | bits << 16)
   }
 
+  /// The ring was stopped and the front-end told where it stands: who hands it on says that, too.
+  func stop(queue: Int, base: UInt32) {
+    let entry = unsafe word(queue: queue)
+    guard unsafe coflow_load_64(entry) & VringRecord.valid != 0 else { return }
+    let size = unsafe UInt32(truncatingIfNeeded: coflow_load_64(entry + 16))
+    unsafe coflow_store_64(entry + 16, UInt64(size) | UInt64(base) << 32)
+    let bits = UInt64(base >> 16)
+    unsafe coflow_store_release_64(entry, VringRecord.valid | bits | bits << 16)
+  }
+
+  /// The ring is no more.
+  func forget(queue: Int) { unsafe coflow_store_release_64(word(queue: queue), 0) }
+
   /// Where the ring at `descriptors` stands although the front-end does not know it.
   /// - Returns: nil if that can't be found out.
   func recover(
-    queue: Int, ringAddress: UInt64, size: UInt32, descriptors: UnsafeMutableRawPointer
+    queue: Int, ringAddress: UInt64, size: UInt32, base: UInt32, descriptors: UnsafeMutableRawPointer
   ) -> VringPosition? {
     let entry = unsafe word(queue: queue)
     let bits = unsafe coflow_load_64(entry)
     guard bits & VringRecord.valid != 0, unsafe coflow_load_64(entry + 8) == ringAddress,
-      unsafe coflow_load_64(entry + 16) == UInt64(size)
+      unsafe coflow_load_64(entry + 16) == UInt64(size) | UInt64(base) << 32
     else { return nil }
     let before = VringPosition(packedBits: UInt16(truncatingIfNeeded: bits))
     let after = VringPosition(packedBits: UInt16(truncatingIfNeeded: bits >> 16))

@@ -46,6 +46,10 @@ struct VringPosition: Equatable, Sendable {
   var deviceAreaAddress: UInt64 = 0
   /// Packed: where the position is kept for a switch that starts again.
   var record: UnsafeMutableRawPointer?
+  /// The front-end's record of buffers in flight.
+  var inflight: InflightRecord?
+  /// What another process had taken; nil: nothing.
+  var resubmissions: UnsafeMutablePointer<Resubmissions>?
 
   init(
     descriptors: UnsafeMutableRawPointer, driverArea: UnsafeMutableRawPointer, deviceArea: UnsafeMutableRawPointer,
@@ -78,6 +82,7 @@ enum VringDirection {
   }
 
   func deallocate() {
+    dropResubmissions()
     unsafe state.deinitialize(count: 1)
     unsafe state.deallocate()
   }
@@ -89,6 +94,15 @@ enum VringDirection {
   /// Copies up to `wanted` more chains to the end of `batch`, as far as there are any and none breaks a rule.
   @inline(__always)
   func fetch(_ wanted: Int, into batch: ChainBatch, _ direction: VringDirection) {
+    if unsafe state.pointee.resubmissions != nil {
+      fetchResubmitted(wanted, into: batch, direction)
+    } else {
+      fetchAvailable(wanted, into: batch, direction)
+    }
+  }
+
+  @inline(__always)
+  func fetchAvailable(_ wanted: Int, into batch: ChainBatch, _ direction: VringDirection) {
     if unsafe state.pointee.isPacked {
       fetchPacked(wanted, into: batch, direction)
     } else {
@@ -106,6 +120,7 @@ enum VringDirection {
         completeSplit(batch, count: count)
       }
     }
+    if unsafe state.pointee.resubmissions != nil { countResubmitted(count) }
     unsafe state.pointee.cursor = state.pointee.position
     batch.removeAll()
   }
@@ -118,7 +133,10 @@ enum VringDirection {
 
   /// There is something to fetch.
   @inline(__always)
-  var hasAvailable: Bool { unsafe state.pointee.isPacked ? hasAvailablePacked : hasAvailableSplit }
+  var hasAvailable: Bool {
+    if unsafe state.pointee.resubmissions != nil { return true }
+    return unsafe state.pointee.isPacked ? hasAvailablePacked : hasAvailableSplit
+  }
 
   /// Asks the guest not to kick.
   @inline(__always)

@@ -81,7 +81,30 @@ extension Guest {
     return rate
   }
 
-  /// Sends a file over TCP or UDP-like pieces and compares its sum at the other end.
+  /// Sends datagrams for a second, with their checksums finished by the sender, so that the receiver's kernel compares every byte.
+  /// - Returns: how many came whole, and how many with other bytes than were sent.
+  func sendUDP(to other: Guest, _ address: String, byteCount: Int = 1400) throws -> (received: Int, damaged: Int) {
+    func damaged() throws -> Int {
+      // Two lines of the protocol: names, then values; InCsumErrors is the seventh.
+      let line = try other.require("grep Udp: /proc/net/snmp | tail -n 1").split(separator: " ")
+      return line.count > 7 ? Int(line[7].prefix { $0.isNumber }) ?? -1 : -1
+    }
+    let before = try damaged()
+    try require("ethtool -K eth0 tx off > /dev/null")
+    try other.require(
+      "iperf3 -s -1 -D >/dev/null 2>&1; for i in 1 2 3 4 5 6 7 8 9; do netstat -ltn | grep -q :5201 && break; usleep 50000; done"
+    )
+    let output = try require("iperf3 -u -b 8M -c \(address) -t 1 -l \(byteCount) -f m")
+    try require("ethtool -K eth0 tx on > /dev/null")
+    // "... 0/714 (0%)  receiver"
+    let line = output.split(separator: "\n").last { $0.contains("receiver") } ?? ""
+    guard let counts = line.split(separator: " ").first(where: { $0.contains("/") && ($0.first?.isNumber ?? false) }),
+      let lost = Int(counts.split(separator: "/")[0]), let sent = Int(counts.split(separator: "/")[1])
+    else { throw TestFailure("no counts in \(output)") }
+    return (sent - lost, try damaged() - before)
+  }
+
+  /// Sends a file over TCP and compares its sum at the other end.
   func sendFile(to other: Guest, _ address: String, byteCount: Int) throws -> Bool {
     try require("head -c \(byteCount) /dev/urandom > /tmp/file")
     try other.require("{ sleep 99 | nc -l -p 9000 | sha256sum; } > /tmp/sum 2>&1 & sleep 0.3")

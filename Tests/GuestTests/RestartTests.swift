@@ -47,14 +47,15 @@ struct RestartTests {
     }
   }
 
-  @Test func aGuestThatEndsIsReplacedByTheNext() throws {
+  @Test(arguments: [Attachment(isPacked: true), Attachment(isServer: false)])
+  func aGuestThatEndsIsReplacedByTheNext(attachment: Attachment) throws {
     try withLab { lab throws in
       let daemon = try lab.daemon()
       try daemon.configure("add-br br0")
-      let attachment = Attachment(isPacked: true)
       let stay = try lab.guest(
-        "g1", [attachment.device(try daemon.guestPort("v1", in: lab.directory))], net: "eth0:10.0.0.1/24")
-      let socket = try daemon.guestPort("v2", in: lab.directory)
+        "g1", [attachment.device(try daemon.guestPort("v1", isServer: attachment.isServer, in: lab.directory))],
+        net: "eth0:10.0.0.1/24")
+      let socket = try daemon.guestPort("v2", isServer: attachment.isServer, in: lab.directory)
       for round in 0..<2 {
         let guest = try lab.guest("g2r\(round)", [attachment.device(socket)], net: "eth0:10.0.0.2/24")
         try guest.waitUntilReady()

@@ -66,9 +66,12 @@ peers: build
 
 # Each target runs alone, from the seeds in Tests/Fuzz/Corpus and what earlier runs added in .build-fuzz.
 # Under AddressSanitizer, too: unsafe reads are few, and each past an end has to be seen.
-FUZZERS ?= FlowText OpenFlowDecoder PacketParser
+FUZZERS ?= FlowText OpenFlowDecoder PacketParser VhostUserMessages VhostUserRings
 FUZZ_SECONDS ?= 600
-FUZZ = VSWITCH_FUZZ=1 $(SWIFT) build -c release --build-path .build-fuzz -Xswiftc -sanitize=fuzzer,address -Xswiftc -use-ld=lld
+# FUZZ_SANITIZER=thread FUZZERS=VhostUserRings: after `rm -rf .build-fuzz`, as objects of the two do not go together.
+FUZZ_SANITIZER ?= address
+FUZZ = VSWITCH_FUZZ=1 $(SWIFT) build -c release --build-path .build-fuzz -Xswiftc -use-ld=lld \
+  -Xswiftc -sanitize=fuzzer,$(FUZZ_SANITIZER) -Xcc -fsanitize=$(FUZZ_SANITIZER)
 
 fuzz:
 	mkdir -p .build-fuzz/found

@@ -125,6 +125,8 @@ if Context.environment["VSWITCH_FUZZ"] != nil {
     ("FlowText", ["OpenFlow", "VSwitchCore"]),
     ("OpenFlowDecoder", ["OpenFlow"]),
     ("PacketParser", ["Datapath", "VSwitchCore"]),
+    ("VhostUserMessages", ["CTestSupport", "Datapath", "VSwitchCore"]),
+    ("VhostUserRings", ["CTestSupport", "Datapath", "VSwitchCore"]),
   ]
   package.targets.append(.systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"))
   package.targets += fuzzers.map { fuzzer in

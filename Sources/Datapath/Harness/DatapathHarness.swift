@@ -1,8 +1,10 @@
 // The real forwarding path without threads, devices or system calls: tests and benchmarks put frames in and take
-// frames out, and say what time it is. All ports but patch ports are memory ports.
+// frames out, and say what time it is. All ports but patch ports and guests' (GuestHarness.swift) are memory ports.
 //
 // Thread: one, the caller's.
 
+import COFlow
+import Glibc
 import VSwitchCore
 
 /// A worker that is stepped by hand.
@@ -26,6 +28,7 @@ package final class DatapathHarness {
   private let worker: Worker
   private var state = ControlState()
   private var memoryPorts: [PortKey: MemoryPort] = [:]
+  private var guestPorts: [PortKey: VhostUserPort] = [:]
   private let events: EventRing
 
   /// Builds the switch of `config`.
@@ -55,6 +58,13 @@ package final class DatapathHarness {
         state.put(OpenPort(bridge: bridge.name, config: port, slot: slot, portNumber: number), key)
         worker.open(slot: slot)
         guard port.interface.kind != .patch else { continue }
+        if port.interface.kind == .vhostUser {
+          let guest = VhostUserPort(
+            slot: slot, descriptor: epoll_create1(Int32(EPOLL_CLOEXEC)), notice: coflow_event_open())
+          guestPorts[key] = guest
+          worker.add(guest)
+          continue
+        }
         let all: OffloadCapabilities = [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6]
         let memory = MemoryPort(slot: slot, capabilities: capabilities[port.name] ?? all)
         memoryPorts[key] = memory
@@ -68,6 +78,15 @@ package final class DatapathHarness {
   deinit {
     state.deallocate()
     events.deallocate()
+    for port in guestPorts.values {
+      port.close()
+      port.closeNotice()
+    }
+  }
+
+  /// The connection of a port of type vhostuser.
+  package func guest(bridge: String, port: String) -> GuestHarness? {
+    guestPorts[PortKey(bridge: bridge, name: port)].map { GuestHarness($0, worker, of: self) }
   }
 
   /// Changes a bridge's flow tables, all at once or, if one is refused, not at all.

@@ -76,8 +76,10 @@ private func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
   }
   harness.run(rounds: 2)
   guest.stopFaultyQueues()
-  let sent = harness.receive(bridge: "br0", port: "p2", frame: [UInt8](repeating: 0xff, count: 60))
-  guard sent.isEmpty else { fatalError("a frame came back") }
+  let frame = [UInt8](repeating: 0xff, count: 60)
+  // What comes out there are at most the announcements that the front-end asked for.
+  let sent = harness.receive(bridge: "br0", port: "p2", frame: frame)
+  guard !sent.contains(where: { $0.frame == frame }) else { fatalError("a frame came back") }
   guest.end()
   harness.run(rounds: 2)
   guard openDescriptors() == before else { fatalError("descriptors stay open") }

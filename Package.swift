@@ -91,7 +91,8 @@ let package = Package(
     .testTarget(
       name: "DifferentialTests", dependencies: ["Datapath", "ReferenceSwitch", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["OVSDB", "OpenFlow", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
+      name: "SystemTests",
+      dependencies: ["Datapath", "OVSDB", "OpenFlow", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
       exclude: ["Clients"], swiftSettings: strict),
     .testTarget(name: "GuestTests", dependencies: ["TestSupport"], swiftSettings: strict),
   ],
@@ -122,6 +123,7 @@ if Context.environment["VSWITCH_PERF"] != nil {
 // Fuzz targets have libFuzzer's main, and so are out of an ordinary build (`make fuzz`).
 if Context.environment["VSWITCH_FUZZ"] != nil {
   let fuzzers: [(name: String, dependencies: [Target.Dependency])] = [
+    ("ConnectionTracking", ["Datapath", "VSwitchCore"]),
     ("FlowText", ["OpenFlow", "VSwitchCore"]),
     ("OpenFlowDecoder", ["OpenFlow"]),
     ("PacketParser", ["Datapath", "VSwitchCore"]),

@@ -26,7 +26,7 @@ package struct Scenario: Sendable {
   var copies = 1
 
   /// Every scenario, in the order of reports.
-  package static var all: [Scenario] { forwarding + learning + offloads + flows }
+  package static var all: [Scenario] { forwarding + learning + offloads + flows + conntrack }
 }
 
 /// A scenario on a switch of its own.

@@ -53,6 +53,9 @@ extension Burst {
     var context = context
     context.depth = depth &+ 1
     let key = unsafe flows.keys + context.depth
+    if !context.hasConnectionFields { flows.carryConnection(to: context.depth, isCleared: context.isConnectionCleared) }
+    context.hasConnectionFields = false
+    context.isConnectionCleared = false
     let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
     let inPort = context.bridge.number(of: pool[index].inPort)
     guard unsafe parser.parse(inPort: inPort, into: &key.pointee, &context.layout) else {
@@ -188,6 +191,7 @@ extension Burst {
       settle(unsafe flows.touched[position].flow, unsafe flows.touched[position].bridge)
     }
     unsafe flows.touchedCount.pointee = 0
+    sweepConnections()
   }
 
   private func settle(_ number: UInt32, _ bridge: FlowBridge) {

@@ -71,6 +71,15 @@ import VSwitchCore
     unsafe UnsafeRawPointer(keys + depth).assumingMemoryBound(to: UInt64.self)
   }
 
+  /// Gives the key of a packet that has come back once more the fields of connection tracking that it had.
+  /// - Parameter depth: times that it has come back, from 1 on.
+  @inline(__always)
+  func carryConnection(to depth: Int, isCleared: Bool) {
+    for word in 26..<36 {
+      unsafe keys[depth].words[word] = isCleared ? 0 : keys[depth &- 1].words[word]
+    }
+  }
+
   /// Room for a program.
   /// - Parameter depth: times that its packet has come back, at most `PacketTranslation.resumptionLimit`.
   func steps(depth: Int) -> UnsafeMutablePointer<ActionStep> { unsafe programs + depth &* FlowScratch.stepLimit }

@@ -21,6 +21,14 @@ struct ProgramContext {
   var depth = 0
   /// What is translated for the packet may be cached.
   var isKept = true
+  /// What the connection tracker said last.
+  var connection = PacketConnection()
+  /// Its fields are in the key of the next depth already.
+  var hasConnectionFields = false
+  /// They were taken away.
+  var isConnectionCleared = false
+  /// The packet is not as it came any more.
+  var isChanged = false
 
   init(forwarding: Forwarding, bridge: FlowBridge, version: UInt64, now: UInt64) {
     self.forwarding = forwarding
@@ -71,6 +79,7 @@ extension Burst {
         .copyTTLInwards:
         guard let own = alone(index) else { return }
         index = own
+        context.isChanged = true
         guard edit(index, step, &context.layout) else {
           drop(index, .headersTooLong)
           return
@@ -108,9 +117,13 @@ extension Burst {
         continueAfterParsing(index, context, point: step.number)
         return
       case .conntrack:
-        // No rule with ct() is accepted so far.
-        position = end(position, step, steps.count)
-      case .conntrackClear, .sample: break
+        let blockEnd = end(position, step, steps.count)
+        let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
+        position = blockEnd
+        guard let next = unsafe track(index, step, block, &context, isLast: position == steps.count) else { return }
+        index = next
+      case .conntrackClear: forgetConnection(&context)
+      case .sample: break
       case .learn:
         let blockEnd = end(position, step, steps.count)
         let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
@@ -224,7 +237,7 @@ extension Burst {
   }
 
   /// The packet if nobody else needs its bytes, else a copy in its place; nil, and the packet is dropped, without a buffer.
-  private func alone(_ index: PacketIndex) -> PacketIndex? {
+  func alone(_ index: PacketIndex) -> PacketIndex? {
     if pool[index].references == 1 { return index }
     guard let copy = copy(index) else {
       drop(index, .noBuffer)

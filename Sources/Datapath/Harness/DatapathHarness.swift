@@ -23,6 +23,18 @@ package final class DatapathHarness {
     set { time.seconds = newValue }
   }
 
+  /// SplitMix64: the same keys in every run.
+  private struct HarnessRandom: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+      state &+= 0x9e37_79b9_7f4a_7c15
+      var value = state
+      value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+      value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+      return value ^ value >> 31
+    }
+  }
+
   private final class Time { var seconds: UInt32 = 1000 }
   private let time = Time()
   private let worker: Worker
@@ -42,8 +54,9 @@ package final class DatapathHarness {
   ) throws(ConfigError) {
     let time = time
     events = try EventRing(byteCountLog2: 16)
+    var random = HarnessRandom(state: seed)
     worker = try Worker(
-      engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds })
+      engine: IOEngine(), mailbox: try Mailbox(), packetCount: packetCount, clock: { time.seconds }, random: &random)
     state.want(config)
     for bridge in config.bridges {
       try state.addBridge(
@@ -274,6 +287,9 @@ package final class DatapathHarness {
 
   /// Packets of the pool that are not in use; all of them between two calls.
   package var availablePackets: Int { worker.burst.pool.available }
+
+  /// The worker's connections.
+  var tracker: ConnectionTracker { worker.burst.tracker }
 
   // MARK: benchmarks
 

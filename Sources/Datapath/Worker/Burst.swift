@@ -50,6 +50,9 @@ import VSwitchCore
     let ruleCounts: UnsafeMutablePointer<RuleCounts>
     let flows: FlowScratch
     let controllerPort: UnsafeMutablePointer<ForwardingPort>
+    /// Connections of the packets that `ct(…)` is run on.
+    let tracker: ConnectionTracker
+    let held: HeldFragments
     var dirtyCount = 0
     var pendingCount = 0
     /// Packets came in at patch ports.
@@ -62,7 +65,7 @@ import VSwitchCore
     var identificationState: UInt64
   }
 
-  init(pool: PacketPool, identificationSeed: UInt64 = .random(in: 0...UInt64.max)) {
+  init(pool: PacketPool, tracker: ConnectionTracker, identificationSeed: UInt64 = .random(in: 0...UInt64.max)) {
     self.pool = pool
     unsafe counters = .allocate(capacity: Burst.portLimit + 1)
     unsafe (counters + Burst.portLimit).initialize(to: CounterBlock())
@@ -82,8 +85,8 @@ import VSwitchCore
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
       to: State(
-        ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort,
-        identificationState: identificationSeed))
+        ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort, tracker: tracker,
+        held: HeldFragments(), identificationState: identificationSeed))
   }
 
   func deallocate() {
@@ -99,6 +102,8 @@ import VSwitchCore
     unsafe controllerPort.deallocate()
     unsafe ruleCounts.deallocate()
     flows.deallocate()
+    tracker.deallocate()
+    unsafe state.pointee.held.deallocate()
     unsafe state.deallocate()
     decisions.deallocate()
     pool.deallocate()
@@ -113,6 +118,7 @@ import VSwitchCore
 
   /// Drops what waits in a slot's queue.
   func closeSlot(_ slot: UInt16) {
+    while let index = unsafe state.pointee.held.take(slot: slot) { drop(index, .earlyFragment) }
     guard let queue = unsafe queues[Int(slot)] else { return }
     for i in 0..<queue.count { transmitFailed(queue[i], slot: slot, .transmitLinkDown) }
     queue.removeFirst(queue.count)

@@ -44,8 +44,18 @@ import VSwitchCore
   /// - Parameters:
   ///   - packetCount: size of the packet pool.
   ///   - clock: seconds, monotonic; called once a round.
-  init(engine: IOEngine, mailbox: Mailbox, packetCount: Int, clock: @escaping () -> UInt32) throws(ConfigError) {
-    burst = Burst(pool: try PacketPool(count: packetCount))
+  ///   - random: where the keys of the connection tracker are from.
+  init(
+    engine: IOEngine, mailbox: Mailbox, packetCount: Int, clock: @escaping () -> UInt32,
+    random: inout some RandomNumberGenerator
+  ) throws(ConfigError) {
+    let tracker = try ConnectionTracker(
+      hashKey: SipHash.Key(low: random.next(), high: random.next()),
+      choiceKey: SipHash.Key(low: random.next(), high: random.next()))
+    do throws(ConfigError) { burst = Burst(pool: try PacketPool(count: packetCount), tracker: tracker) } catch {
+      tracker.deallocate()
+      throw error
+    }
     self.engine = engine
     self.mailbox = mailbox
     self.clock = clock

@@ -23,7 +23,9 @@ import VSwitchCore
     } else {
       engine = try EpollEngine(wakeDescriptor: mailbox.bell)
     }
-    let worker = try Worker(engine: engine, mailbox: mailbox, packetCount: 2048, clock: monotonicSeconds)
+    var random = SystemRandomNumberGenerator()
+    let worker = try Worker(
+      engine: engine, mailbox: mailbox, packetCount: 2048, clock: monotonicSeconds, random: &random)
     self.mailbox = mailbox
     engineName = engine.name
     let start = unsafe Unmanaged.passRetained(Start(worker: worker, cpu: Int32(cpu ?? -1)))

@@ -61,25 +61,29 @@ extension SchemaDocumentation {
     ])
 
   static let datapath = TableDocumentation(
-    "Datapath", "What belongs to all bridges of one type of datapath. Nothing here has an effect yet.",
+    "Datapath", "What belongs to all bridges of one type of datapath. There is one here; rows of all types are read.",
     [
       .init("datapath_version", .ignored, "Its version."),
-      .init("ct_zones", .ignored, "Zones of connection tracking by number."),
+      .init("ct_zones", .configuration, "Zones of connection tracking by number."),
       .init("capabilities", .ignored, "What it can do, written by Open vSwitch."),
       externalIDs,
     ])
 
   static let conntrackZone = TableDocumentation(
-    "CT_Zone", "A zone of connection tracking. Nothing here has an effect yet.",
+    "CT_Zone", "A zone of connection tracking.",
     [
-      .init("timeout_policy", .ignored, "Its timeouts."),
+      .init("timeout_policy", .configuration, "Its timeouts; of connections that begin from then on."),
       externalIDs,
     ])
 
   static let conntrackTimeoutPolicy = TableDocumentation(
-    "CT_Timeout_Policy", "Timeouts of connections. Nothing here has an effect yet.",
+    "CT_Timeout_Policy", "Timeouts of connections.",
     [
-      .init("timeouts", .ignored, "Seconds by state of the connection, such as tcp_established."),
+      .init(
+        "timeouts", .configuration,
+        "Seconds by state of the connection, such as tcp_established. Differs: as in Open vSwitch's userspace datapath, keys that "
+          + "only Linux's tracker has (tcp_close_wait, tcp_last_ack, tcp_syn_sent2, tcp_retransmit, tcp_unack) do nothing."
+      ),
       externalIDs,
     ])
 }

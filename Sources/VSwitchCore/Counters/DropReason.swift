@@ -39,6 +39,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case metered
   case controllerBusy
   case queueDisabled
+  // Connection tracking's
+  case conntrackFull
+  case conntrackZoneFull
+  case natPortsExhausted
+  case badFragment
+  case earlyFragment
 
   /// The name in tables, statistics and JSON.
   public var name: String {
@@ -78,6 +84,11 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .metered: "metered"
     case .controllerBusy: "controller_busy"
     case .queueDisabled: "queue_disabled"
+    case .conntrackFull: "conntrack_full"
+    case .conntrackZoneFull: "conntrack_zone_full"
+    case .natPortsExhausted: "nat_ports_exhausted"
+    case .badFragment: "bad_fragment"
+    case .earlyFragment: "early_fragment"
     }
   }
 
@@ -121,6 +132,14 @@ public enum DropReason: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .metered: "A meter's rate was exceeded: raise the rate of its band."
     case .controllerBusy: "More packets were to go to controllers than they may get: let rules handle that traffic."
     case .queueDisabled: "The guest has turned this queue off and sends on it all the same: use its others."
+    case .conntrackFull:
+      "The table of connections is full of answered ones: raise its limit (dpctl/ct-set-maxconns) or end some."
+    case .conntrackZoneFull:
+      "The zone has as many answered connections as its limit allows: raise it (dpctl/ct-set-limits) or end some."
+    case .natPortsExhausted:
+      "No port or address was left to translate the connection to: give nat() more addresses or a wider range of ports."
+    case .badFragment: "An IP fragment overlaps another one, comes twice, or does not fit its datagram."
+    case .earlyFragment: "The first fragment of an IP datagram, which has the ports, did not come before the others."
     }
   }
 }

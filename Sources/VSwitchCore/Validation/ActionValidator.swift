@@ -38,6 +38,7 @@ struct ActionValidator {
       if let table, Int(table) >= FlowTables.tableCount { throw .badTable(table) }
     case .learn(let learn): try check(learn)
     case .conntrack(let conntrack):
+      try need(.ip, "Connection tracking")
       if let table = conntrack.recirculationTable, Int(table) >= FlowTables.tableCount { throw .badTable(table) }
     case .clone(let nested):
       var copy = self

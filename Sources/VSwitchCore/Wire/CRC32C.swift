@@ -1,6 +1,6 @@
 // The Castagnoli CRC that SCTP uses (RFC 9260 appendix A), a byte at a time: only packets whose ports a rule changes need it.
 
-enum CRC32C {
+package enum CRC32C {
   private static let table: InlineArray<256, UInt32> = {
     var table = InlineArray<256, UInt32>(repeating: 0)
     for index in 0..<256 {
@@ -11,7 +11,7 @@ enum CRC32C {
     return table
   }()
 
-  static func value(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+  package static func value(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     var value = UInt32.max
     for index in 0..<bytes.count {
       let byte = unsafe bytes[index]

@@ -44,7 +44,7 @@ enum VerbTable {
     QueueStatisticsCommand.self, QueueConfigurationCommand.self, BundleCommand.self,
   ]
   static let runtime: [any ParsableCommand.Type] = [
-    TraceCommand.self, DatapathGroup.self, FDBGroup.self, PortGroup.self, DropsCommand.self,
+    TraceCommand.self, DatapathGroup.self, ConntrackGroup.self, FDBGroup.self, PortGroup.self, DropsCommand.self,
   ]
 
   static var all: [any ParsableCommand.Type] {

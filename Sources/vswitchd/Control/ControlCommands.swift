@@ -38,6 +38,7 @@ struct ControlCommands: Sendable {
 
   var all: [ControlCommand] {
     fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands + flowCommands
+      + conntrackCommands
   }
 
   /// What Open vSwitch says; with `--json` also what to do about it.

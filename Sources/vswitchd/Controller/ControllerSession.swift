@@ -174,6 +174,12 @@ actor ControllerSession: OpenFlowHandler {
     case .tlvTableRequest:
       return reply(.tlvTableReply(TLVTable(maximumByteCount: 0, maximumFieldCount: 0, mappings: [])))
     case .resume: throw .niciraResumeNotSupported
+    case .conntrackFlush(let flush):
+      await bridge.flushConnections(ConnectionFilter(flush))
+      return []
+    case .conntrackFlushZone(let zone):
+      await bridge.flushConnections(ConnectionFilter(zone: zone))
+      return []
     default: return try set(message.body, connection)
     }
   }
@@ -254,32 +260,10 @@ extension TableChange {
   /// A request that changes tables.
   init(_ body: MessageBody) throws(ErrorCode) {
     switch body {
-    case .flowMod(let change): self = .flow(try change.checked)
+    case .flowMod(let change): self = .flow(change)
     case .groupMod(let change): self = .group(change)
     case .meterMod(let change): self = .meter(change)
     default: throw .bundleFailedMessageUnsupported
-    }
-  }
-}
-
-extension FlowMod {
-  /// The datapath tracks no connections yet: better no rule than one that does half of what it says.
-  var checked: FlowMod {
-    get throws(ErrorCode) {
-      if FlowMod.needsConntrack(instructions.apply) || FlowMod.needsConntrack(instructions.write) {
-        throw .badActionBadType
-      }
-      return self
-    }
-  }
-
-  private static func needsConntrack(_ actions: [Action]) -> Bool {
-    actions.contains { action in
-      switch action {
-      case .conntrack, .conntrackClear: true
-      case .clone(let nested): needsConntrack(nested)
-      default: false
-      }
     }
   }
 }

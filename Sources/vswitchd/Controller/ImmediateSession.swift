@@ -39,13 +39,7 @@ final class ImmediateSession: ImmediateOpenFlowHandler {
     guard state.withLock({ $0.mayChange }), !bridge.watchesVacancy.load(ordering: .acquiring) else {
       return nil
     }
-    var changes: [TableChange] = []
-    changes.reserveCapacity(flowMods.count)
-    for mod in flowMods {
-      guard let checked = try? mod.checked else { return nil }
-      changes.append(.flow(checked))
-    }
-    return bridge.plane.changeFlowsAtOnce(bridge: bridge.name, changes)?.map { refused in
+    return bridge.plane.changeFlowsAtOnce(bridge: bridge.name, flowMods.map { .flow($0) })?.map { refused in
       FlowModRefusal(index: refused.index, code: ErrorCode(refused.error))
     }
   }
@@ -73,7 +67,7 @@ final class ImmediateSession: ImmediateOpenFlowHandler {
   }
 
   func add(_ mod: FlowMod, xid: UInt32, to bundle: UInt32, _ flags: BundleFlags) throws(ErrorCode) {
-    try add(to: bundle, flags) { bundle throws(ErrorCode) in bundle.changes.append(try mod.checked, tag: xid) }
+    try add(to: bundle, flags) { bundle throws(ErrorCode) in bundle.changes.append(mod, tag: xid) }
   }
 
   private func add(to id: UInt32, _ flags: BundleFlags, _ change: (inout Bundle) throws(ErrorCode) -> Void)

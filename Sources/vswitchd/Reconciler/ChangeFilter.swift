@@ -23,6 +23,11 @@ enum ChangeFilter {
     "Port": ["name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config"],
     "Interface": ["name", "type", "options", "mac", "mtu_request", "ofport_request"],
   ]
+  /// Those that `ConntrackSettings` reads.
+  private static let trackingColumns: [String: [String]] = [
+    "Open_vSwitch": ["datapaths"], "Datapath": ["ct_zones"], "CT_Zone": ["timeout_policy"],
+    "CT_Timeout_Policy": ["timeouts"],
+  ]
   /// What the switch writes of an interface, but for its counters.
   private static let statusColumns = [
     "ofport", "error", "mac_in_use", "mtu", "ifindex", "admin_state", "link_state", "link_speed", "duplex",
@@ -30,7 +35,7 @@ enum ChangeFilter {
   ]
 
   static func concernsDatapath(_ changes: Changes) -> Bool {
-    concernsMoreThanPorts(changes) || touches(changes, otherColumns)
+    concernsMoreThanPorts(changes) || touches(changes, otherColumns) || touches(changes, trackingColumns)
   }
 
   /// Whether more has changed than which ports there are and what they are.

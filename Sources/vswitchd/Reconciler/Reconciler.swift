@@ -34,6 +34,7 @@ actor Reconciler: Service {
   /// What the last pass read, to which the datapath was brought; nil before the first.
   private var desired: DesiredState?
   private var states = PortStates()
+  private var appliedTimeouts: [UInt16: ConnectionTimeouts] = [:]
   /// What `onApplied` was told last.
   private var toldPlans: [BridgePlan] = []
   /// What was to be written last has been.
@@ -195,6 +196,7 @@ actor Reconciler: Service {
     let news = await bringAbout(scope.ports, causes, isWhole: scope.mustApply)
     scope.ports?.formUnion(news.places)
     scope.ports?.formUnion(writtenPorts(changes))
+    await applyTimeouts(of: database)
     await tellOpenFlow(news, database, mayBeOthers: scope.ports == nil)
     if !isWrittenBack || causes.statistics { scope.ports = nil }
     isWrittenBack = false
@@ -204,6 +206,14 @@ actor Reconciler: Service {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
+  }
+
+  /// Gives zones of connection tracking the timeouts that the database has for them, if they are new.
+  private func applyTimeouts(of database: DatabaseSnapshot) async {
+    let timeouts = ConntrackSettings.timeouts(database)
+    guard timeouts != appliedTimeouts else { return }
+    await blocking { [plane] in plane.setConntrackTimeouts(timeouts) }
+    appliedTimeouts = timeouts
   }
 
   /// Brings the desired state up to date.

@@ -6,7 +6,7 @@ import Dispatch
 import VSwitchCore
 
 /// What forwards packets.
-protocol SwitchPlane: Sendable {
+protocol SwitchPlane: ConntrackPlane {
   /// How packets are read and written: "io_uring" or "epoll".
   var engineName: String { get }
   var events: AsyncStream<DatapathEvent> { get }

@@ -15,7 +15,8 @@ import VirtioDriver
     var pair: [Int32] = [-1, -1]
     try #require(unsafe socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &pair) == 0)
     let other = OwnedDescriptor(pair[1])
-    let worker = try Worker(engine: IOEngine(), mailbox: try Mailbox(), packetCount: 128, clock: { 1000 })
+    let worker = try Worker(
+      engine: IOEngine(), mailbox: try Mailbox(), packetCount: 128, clock: { 1000 }, random: &random)
     let tap = TapPort(slot: 1, descriptor: pair[0], capabilities: [.checksum, .tso4, .tso6, .tsoECN])
     defer { tap.close() }
     worker.open(slot: 0)

@@ -2,6 +2,7 @@
 
 import COFlow
 import Glibc
+import TestSupport
 import Testing
 import VSwitchCore
 
@@ -18,7 +19,8 @@ import VSwitchCore
       case .ioUring: try #require(URingEngine(wakeDescriptor: mailbox.bell))
       case .epoll: try EpollEngine(wakeDescriptor: mailbox.bell)
       }
-    let worker = try Worker(engine: engine, mailbox: mailbox, packetCount: 256, clock: { 1 })
+    var random = SeededGenerator(seed: 1)
+    let worker = try Worker(engine: engine, mailbox: mailbox, packetCount: 256, clock: { 1 }, random: &random)
     var sockets: [Int32] = [-1, -1]
     try #require(
       unsafe socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, &sockets) == 0)

@@ -66,7 +66,7 @@ struct OpenFlowToolTests {
   @Test func aRefusedRuleOrBundleLeavesNothing() throws {
     try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
       #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,udp,actions=group:9"]) }
-      #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,ip,actions=ct(table=1)"]) }
+      #expect(throws: (any Error).self) { try ofctl(daemon, ["add-flow", "priority=7,arp,actions=ct(table=1)"]) }
       let file = "\(daemon.runDirectory)/flows"
       _ = try TestSupport.require(
         ["sh", "-c", "printf 'priority=9,udp,actions=drop\\npriority=8,udp,actions=group:9\\n' > '\(file)'"])

@@ -1,7 +1,14 @@
 // Addresses and their masks: IPv4 (dotted, with prefix length or mask), IPv6 (RFC 4291 §2.2, printed by RFC 5952),
 // MAC (with colons).
 
-enum AddressText {
+package enum AddressText {
+  /// An IPv4 address (in the low 32 bits) or an IPv6 address; nil if the text is neither.
+  package static func address(_ text: String) -> (value: UInt128, isIPv6: Bool)? {
+    let slice = TextSlice(text)
+    if let value = ipv4(slice) { return (UInt128(value), false) }
+    return ipv6(slice).map { ($0, true) }
+  }
+
   // MARK: IPv4
 
   static func ipv4(_ slice: TextSlice) -> UInt32? {
@@ -24,7 +31,7 @@ enum AddressText {
     return octets == 4 ? value : nil
   }
 
-  static func text(ipv4 value: UInt32) -> String {
+  package static func text(ipv4 value: UInt32) -> String {
     "\(value >> 24).\(value >> 16 & 0xff).\(value >> 8 & 0xff).\(value & 0xff)"
   }
 
@@ -76,7 +83,7 @@ enum AddressText {
     return groups.reduce(0) { $0 << 16 | UInt128($1) }
   }
 
-  static func text(ipv6 value: UInt128) -> String {
+  package static func text(ipv6 value: UInt128) -> String {
     // As inet_ntop: the low 32 bits of ::ffff:a.b.c.d and ::a.b.c.d in dotted form.
     let low = UInt32(truncatingIfNeeded: value)
     if value >> 32 == 0xffff { return "::ffff:" + text(ipv4: low) }

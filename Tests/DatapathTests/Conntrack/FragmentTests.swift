@@ -1,0 +1,174 @@
+import TestSupport
+import Testing
+import VSwitchCore
+
+@testable import Datapath
+
+/// Fragments go on with the ports of their first one; none overlaps another.
+@Suite struct FragmentTests {
+  private let c = ConntrackLab.client
+  private let s = ConntrackLab.server
+  private let o = ConntrackLab.outside
+
+  private func natLab() throws -> ConntrackLab {
+    var translation = NetworkTranslation()
+    translation.kind = .source
+    translation.addresses = 0xc633_6407...0xc633_6407
+    let source = translation
+    return try ConntrackLab(
+      outward: { $0.translation = NetworkTranslation() }, inward: { $0.translation = NetworkTranslation() },
+      commit: { $0.translation = source })
+  }
+
+  /// Cuts an IP packet into fragments.
+  private func fragments(_ packet: [UInt8], id: UInt16 = 77, size: Int) -> [[UInt8]] {
+    let isIPv6 = packet[0] >> 4 == 6
+    let header = Array(packet[..<(isIPv6 ? 40 : 20)])
+    let payload = Array(packet[header.count...])
+    return stride(from: 0, to: payload.count, by: size).map { start in
+      let part = Array(payload[start..<min(start + size, payload.count)])
+      let isLast = start + size >= payload.count
+      var own = header
+      if isIPv6 {
+        own.replaceSubrange(4..<6, with: UInt16(8 + part.count).octets)
+        own[6] = 44
+        return own + [header[6], 0] + (UInt16(start) | (isLast ? 0 : 1)).octets + [0, 0] + id.octets + part
+      }
+      own.replaceSubrange(2..<4, with: UInt16(20 + part.count).octets)
+      own.replaceSubrange(4..<6, with: id.octets)
+      own.replaceSubrange(6..<8, with: (UInt16(start / 8) | (isLast ? 0 : 0x2000)).octets)
+      own.replaceSubrange(10..<12, with: [0, 0])
+      own.replaceSubrange(10..<12, with: FrameBuilder.checksum(own).octets)
+      return own + part
+    }
+  }
+
+  private func isRightHeader(_ packet: [UInt8]) -> Bool {
+    packet[0] >> 4 == 6 || FrameBuilder.checksum(Array(packet[..<20])) == 0
+  }
+
+  /// The datagram that fragments make.
+  private func whole(_ fragments: [[UInt8]]) -> [UInt8] {
+    let isIPv6 = fragments[0][0] >> 4 == 6
+    var parts: [(Int, [UInt8])] = []
+    for fragment in fragments {
+      let start =
+        isIPv6
+        ? Int(fragment[42]) << 8 | Int(fragment[43] & 0xf8) : (Int(fragment[6] & 0x1f) << 8 | Int(fragment[7])) * 8
+      parts.append((start, Array(fragment[(isIPv6 ? 48 : 20)...])))
+    }
+    return parts.sorted { $0.0 < $1.0 }.flatMap(\.1)
+  }
+
+  @Test func fragmentsAreTranslatedWithTheirFirst() throws {
+    let lab = try natLab()
+    let sent = ConntrackLab.udp(c, 1000, s, 53, Array(repeating: 5, count: 100))
+    let results = fragments(sent, size: 32).map { lab.send($0) }
+    #expect(results.allSatisfy { $0?.source == o && isRightHeader($0?.packet ?? [0x45]) })
+    #expect(results.allSatisfy { $0?.state.text == "new|trk|snat" })
+    let datagram = whole(results.compactMap { $0?.packet })
+    #expect(FrameBuilder.hasRightChecksum(datagram, from: o, to: s, protocol: 17))
+    #expect(unsafe lab.bridge.tracker.table.state.pointee.count == 1)
+    let answer = ConntrackLab.udp(s, 53, o, 1000, Array(repeating: 6, count: 100))
+    let back = fragments(answer, size: 64).map { lab.send($0, from: 2) }
+    #expect(back.allSatisfy { $0?.destination == c && $0?.state.text == "est|rpl|trk|dnat" })
+  }
+
+  @Test(arguments: testSeeds(10)) func anyOrderGivesTheSameDatagram(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let lab = try natLab()
+    let sent = ConntrackLab.udp(c, 1000, s, 53, random.bytes(120))
+    let parts = fragments(sent, size: 24).shuffled(using: &random)
+    let results = parts.flatMap { lab.sendAll($0) }
+    #expect(results.count == parts.count)
+    #expect(results.allSatisfy { $0.source == o })
+    #expect(FrameBuilder.hasRightChecksum(whole(results.map(\.packet)), from: o, to: s, protocol: 17))
+    #expect(lab.bridge.availablePackets == 1024)
+  }
+
+  @Test func ipv6FragmentsAreTrackedToo() throws {
+    let prefix: [UInt8] = [0xfd, 0] + Array(repeating: 0, count: 13)
+    let lab = try ConntrackLab()
+    let sent = ConntrackLab.udp(prefix + [1], 1000, prefix + [2], 53, Array(repeating: 5, count: 100))
+    #expect(fragments(sent, size: 48).allSatisfy { lab.send($0)?.state.text == "new|trk" })
+    #expect(lab.send(ConntrackLab.udp(prefix + [2], 53, prefix + [1], 1000), from: 2)?.state.text == "est|rpl|trk")
+  }
+
+  @Test func whatOverlapsIsDroppedWithAllThatFollows() throws {
+    let lab = try ConntrackLab()
+    let parts = fragments(ConntrackLab.udp(c, 1000, s, 53, Array(repeating: 5, count: 100)), size: 32)
+    #expect(lab.send(parts[0]) != nil)
+    // The same again: alone.
+    #expect(lab.send(parts[0]) == nil)
+    #expect(lab.send(parts[1]) != nil)
+    // 8 bytes too early.
+    var overlapping = parts[2]
+    overlapping[7] -= 1
+    overlapping.replaceSubrange(10..<12, with: [0, 0])
+    overlapping.replaceSubrange(10..<12, with: FrameBuilder.checksum(Array(overlapping[..<20])).octets)
+    #expect(lab.send(overlapping) == nil)
+    #expect(lab.send(parts[2]) == nil)
+    #expect(lab.send(parts[3]) == nil)
+    #expect(lab.drops(.badFragment) == 4)
+  }
+
+  @Test func fragmentsWithoutAFirstAreDroppedInTime() throws {
+    let lab = try ConntrackLab()
+    let parts = fragments(ConntrackLab.udp(c, 1000, s, 53, Array(repeating: 5, count: 100)), size: 32)
+    for part in parts.dropFirst() { #expect(lab.send(part) == nil) }
+    #expect(lab.drops(.earlyFragment) == 0, "they wait")
+    #expect(lab.bridge.availablePackets == 1024 - 3)
+    lab.bridge.now += 16
+    _ = lab.send(ConntrackLab.udp(c, 2000, s, 53))
+    #expect(lab.drops(.earlyFragment) == 3)
+    #expect(lab.bridge.availablePackets == 1024)
+  }
+
+  @Test func aFloodOfFragmentsLeavesOthersAlone() throws {
+    let lab = try ConntrackLab()
+    _ = lab.send(ConntrackLab.udp(c, 1000, s, 53))
+    _ = lab.send(ConntrackLab.udp(s, 53, c, 1000), from: 2)
+    for number in 0..<20_000 {
+      let source: [UInt8] = [172, 16, UInt8(number >> 8 & 255), UInt8(number & 255)]
+      let parts = fragments(
+        ConntrackLab.udp(source, 1, s, 9, Array(repeating: 0, count: 40)), id: UInt16(truncatingIfNeeded: number),
+        size: 16)
+      // First ones alone, and later ones alone.
+      _ = lab.send(parts[number % 2])
+      if number % 1000 == 0 {
+        #expect(lab.send(ConntrackLab.udp(c, 1000, s, 53))?.state.text == "est|trk")
+      }
+    }
+    #expect(lab.bridge.availablePackets >= 1024 - HeldFragments.limit)
+    lab.bridge.now += 16
+    #expect(lab.send(ConntrackLab.udp(c, 1000, s, 53))?.state.text == "est|trk")
+    let parts = fragments(ConntrackLab.udp(c, 1000, s, 53, Array(repeating: 5, count: 100)), id: 9, size: 32)
+    #expect(parts.reversed().flatMap { lab.sendAll($0) }.count == parts.count)
+  }
+
+  @Test(arguments: testSeeds(20)) func noTwoFragmentsThatPassOverlap(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let lab = try ConntrackLab()
+    var bytes: [Bool] = Array(repeating: false, count: 70_000)
+    for _ in 0..<400 {
+      let isLast = Int.random(in: 0..<8, using: &random) == 0
+      // The first and last is no fragment.
+      let start = Int.random(in: (isLast ? 1 : 0)..<40, using: &random) * 8
+      let count = isLast ? Int.random(in: 1...40, using: &random) : Int.random(in: 1...5, using: &random) * 8
+      var datagram = ConntrackLab.udp(c, 1000, s, 53, Array(repeating: 5, count: 1000))
+      datagram.replaceSubrange(2..<4, with: UInt16(20 + count).octets)
+      datagram.replaceSubrange(4..<6, with: [0, 1])
+      datagram.replaceSubrange(6..<8, with: (UInt16(start / 8) | (isLast ? 0 : 0x2000)).octets)
+      datagram.replaceSubrange(10..<12, with: [0, 0])
+      datagram.replaceSubrange(10..<12, with: FrameBuilder.checksum(Array(datagram[..<20])).octets)
+      let fragment = Array(datagram[..<20]) + Array(datagram[(20 + start)..<(20 + start + count)])
+      for result in lab.sendAll(fragment) {
+        let from = (Int(result.packet[6] & 0x1f) << 8 | Int(result.packet[7])) * 8
+        for byte in from..<(from + result.packet.count - 20) {
+          #expect(!bytes[byte], "byte \(byte) passed twice")
+          bytes[byte] = true
+        }
+      }
+    }
+  }
+}

@@ -74,6 +74,8 @@ say "The switch is killed and started again; the guest just goes on"
 kill -9 "$switch"
 wait "$switch" 2> /dev/null || true
 start_switch
+# The kernel may take the killed one's tap away a moment later; then it is made anew.
+for _ in $(seq 100); do ip -n "$namespace" link show box > /dev/null 2>&1 && break; sleep 0.05; done
 ip -n "$namespace" address replace 10.0.10.2/24 dev box
 ip -n "$namespace" link set box up
 for _ in $(seq 20); do answers && break; done

@@ -15,7 +15,7 @@ extension DesiredState {
   mutating func update(
     _ changes: Changes, to database: DatabaseSnapshot, numbering: inout PortNumbering
   ) -> Set<QualifiedPort>? {
-    guard conflicts.isEmpty, !ChangeFilter.concernsMoreThanPorts(changes) else { return nil }
+    guard conflicts.isEmpty, sharedDevices.isEmpty, !ChangeFilter.concernsMoreThanPorts(changes) else { return nil }
     guard let moves = moves(changes, database) else { return nil }
     var changed: Set<QualifiedPort> = []
     for place in moves.leaving {
@@ -34,7 +34,7 @@ extension DesiredState {
       let names = Set(changed.lazy.filter { $0.bridge == bridge }.map(\.port))
       changed.formUnion(number(names, of: bridge, &numbering).lazy.map { QualifiedPort(bridge, $0) })
     }
-    return changed
+    return sharedDevices.isEmpty ? changed : nil
   }
 
   /// Which ports leave their bridges and which rows come to one; what has changed does both.

@@ -50,6 +50,8 @@ struct DesiredState: Equatable, Sendable {
   var portsByInterface: [RowUUID: QualifiedPort] = [:]
   /// Ports that are tried, by the name of their interface.
   var portsByDevice: [String: QualifiedPort] = [:]
+  /// Devices that several ports name: which of them is meant depends on all.
+  var sharedDevices: Set<String> = []
   /// Rows that two others name, in words; for the log.
   var conflicts: [String] = []
   /// Values of the switch and of bridges that were ignored, in words; for the log.
@@ -182,7 +184,11 @@ struct DesiredState: Equatable, Sendable {
   }
 
   private mutating func put(_ port: Port, _ place: QualifiedPort) {
-    if let device = port.config?.interface.name { portsByDevice[device] = place }
+    if let device = port.config?.interface.name, let other = portsByDevice.updateValue(place, forKey: device),
+      other != place
+    {
+      sharedDevices.insert(device)
+    }
     bridges[place.bridge]?.ports[place.port] = port
   }
 

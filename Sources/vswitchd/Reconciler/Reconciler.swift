@@ -200,8 +200,9 @@ actor Reconciler: Service {
     await tellOpenFlow(news, database, mayBeOthers: scope.ports == nil)
     if !isWrittenBack || causes.statistics { scope.ports = nil }
     isWrittenBack = false
-    if access.isReady { await writeBack(database, statistics: causes.statistics, scope: scope.ports) }
+    // Told first: who waits for the row finds the line.
     if let desired { log.tell(desired, states, scope: scope.ports) }
+    if access.isReady { await writeBack(database, statistics: causes.statistics, scope: scope.ports) }
     if let root = database.only("Open_vSwitch") {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)

@@ -261,6 +261,8 @@ import Transport
 
     let socat = try manager("manager")
     try await device.wait(target) { $0[Manager.isConnected] }
+    // socat makes its other end once the first one stands.
+    try #require(eventually { FileManager.default.fileExists(atPath: path) })
     let client = try await JSONRPCClient.connect(to: .unix(path: path))
     for (method, lock) in [("lock", "b"), ("steal", "a"), ("lock", "ovs_vswitchd"), ("steal", "c")] {
       #expect(try await client.call(method, [.string(lock)])["locked"] == .boolean(lock != "ovs_vswitchd"))

@@ -142,18 +142,14 @@ int coflow_packet_error(int fd) {
   return -error;
 }
 
-int coflow_packet_open(int interface_index, struct coflow_packet_ring *ring) {
+int coflow_packet_open(struct coflow_packet_ring *ring) {
   // Protocol 0: nothing arrives before bind(), when every option stands.
   int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int one = 1, buffer = 16 << 20;
-  struct packet_mreq promiscuous = {.mr_ifindex = interface_index, .mr_type = PACKET_MR_PROMISC};
-  struct sockaddr_ll address = {
-      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = interface_index};
   if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) < 0 ||
       setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) < 0 ||
-      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) < 0 ||
-      setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) < 0) {
+      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) < 0) {
     int error = errno;
     close(fd);
     return -error;
@@ -164,13 +160,17 @@ int coflow_packet_open(int interface_index, struct coflow_packet_ring *ring) {
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
   open_ring(fd, ring);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-    int error = errno;
-    coflow_packet_ring_close(ring);
-    close(fd);
-    return -error;
-  }
   return fd;
+}
+
+int coflow_packet_bind(int fd, int interface_index) {
+  struct packet_mreq promiscuous = {.mr_ifindex = interface_index, .mr_type = PACKET_MR_PROMISC};
+  struct sockaddr_ll address = {
+      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = interface_index};
+  if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) < 0 ||
+      bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    return -errno;
+  return 0;
 }
 
 int coflow_burst_create(struct coflow_burst *burst) {

@@ -136,6 +136,8 @@ package final class Datapath: Sendable {
     }
     var opened: [PortIO] = []
     var hasChanged = false
+    var sockets = PacketSocketSupply(
+      expected: change.wanted.count { state.ports[$0.key] == nil && $0.port.interface.kind == .system })
     for (key, port) in change.wanted {
       if state.bridges[key.bridge] == nil {
         state.failures[key] = state.bridgeFailures[key.bridge]
@@ -143,7 +145,7 @@ package final class Datapath: Sendable {
         if update(key, port, &state) { hasChanged = true }
       } else {
         do throws(ConfigError) {
-          if let io = try open(key, port, &state) { opened.append(io) }
+          if let io = try open(key, port, &sockets, &state) { opened.append(io) }
           hasChanged = true
         } catch { state.failures[key] = error }
       }
@@ -171,10 +173,12 @@ package final class Datapath: Sendable {
     return hasChanged
   }
 
-  private func open(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) throws(ConfigError) -> PortIO? {
+  private func open(
+    _ key: PortKey, _ port: PortConfig, _ sockets: inout PacketSocketSupply, _ state: inout ControlState
+  ) throws(ConfigError) -> PortIO? {
     let slot = try state.takeSlot()
     do throws(ConfigError) {
-      let opened = try opener.open(port, slot: slot)
+      let opened = try opener.open(port, slot: slot, &sockets)
       var entry = OpenPort(
         bridge: key.bridge, config: port, slot: slot, portNumber: state.portNumber(for: port, in: key.bridge))
       entry.tapDescriptor = opened.tapDescriptor

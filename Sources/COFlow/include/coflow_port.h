@@ -34,9 +34,11 @@ struct coflow_packet_ring {
   uint64_t byte_count;
 };
 
-/// A bound packet socket on an interface, with virtio header, auxdata, no echo of its own frames.
-/// `ring` is filled in if the kernel grants one; else its memory is NULL.
-int coflow_packet_open(int interface_index, struct coflow_packet_ring *ring);
+/// A packet socket with virtio header, auxdata and no echo of its own frames, of no interface yet: nothing arrives.
+/// `ring` is filled in if the kernel grants one; else its memory is NULL. With one this takes a grace period of the kernel.
+int coflow_packet_open(struct coflow_packet_ring *ring);
+/// Has a packet socket receive what arrives at an interface and send there.
+int coflow_packet_bind(int fd, int interface_index);
 void coflow_packet_ring_close(struct coflow_packet_ring *ring);
 
 enum coflow_frame {

@@ -18,10 +18,13 @@ struct PortOpener {
   let vhostUser: VhostUserService
 
   /// Opens an interface into a slot.
-  func open(_ config: PortConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+  /// - Parameter sockets: those of the pass that the port is opened in.
+  func open(
+    _ config: PortConfig, slot: UInt16, _ sockets: inout PacketSocketSupply
+  ) throws(ConfigError) -> OpenedPort {
     switch config.interface.kind {
     case .tap, .internal: return try openTap(config.interface, slot: slot)
-    case .system: return try openSystem(config.interface, slot: slot)
+    case .system: return try openSystem(config.interface, slot: slot, &sockets)
     case .patch:
       guard let peer = config.interface.options["peer"], !peer.isEmpty else {
         throw ConfigError(
@@ -123,7 +126,9 @@ struct PortOpener {
 
   // MARK: system
 
-  private func openSystem(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+  private func openSystem(
+    _ interface: InterfaceConfig, slot: UInt16, _ sockets: inout PacketSocketSupply
+  ) throws(ConfigError) -> OpenedPort {
     let link: Link
     do throws(LinkError) {
       link = try LinkService().link(named: interface.name)
@@ -137,15 +142,18 @@ struct PortOpener {
     // the wrong end of it. One that a guest has (libvirt's) has its other end there: as another queue of it the switch
     // would take the guest's packets away.
     if link.kind == "tun", !link.isCarrierOn { return try openTap(interface, slot: slot) }
-    var ring = unsafe coflow_packet_ring()
-    let descriptor = unsafe coflow_packet_open(Int32(truncatingIfNeeded: link.index), &ring)
-    guard descriptor >= 0 else {
+    let socket = sockets.take()
+    let result =
+      socket.descriptor < 0
+      ? socket.descriptor : coflow_packet_bind(socket.descriptor, Int32(truncatingIfNeeded: link.index))
+    guard result >= 0 else {
+      socket.close()
       throw ConfigError(
-        cause: "could not open network device \(interface.name) (\(systemText(-descriptor)))",
-        remedy: -descriptor == EPERM ? "run the switch with CAP_NET_RAW" : "check that it is an Ethernet link")
+        cause: "could not open network device \(interface.name) (\(systemText(-result)))",
+        remedy: -result == EPERM ? "run the switch with CAP_NET_RAW" : "check that it is an Ethernet link")
     }
-    let io = unsafe SystemPort(
-      slot: slot, descriptor: descriptor, ring: PacketRing(ring),
+    let io = SystemPort(
+      slot: slot, descriptor: socket.descriptor, ring: socket.frames,
       capabilities: [.checksum, .tso4, .tso6, .tsoECN, .uso4, .uso6])
     return OpenedPort(io: io, interfaceIndex: link.index)
   }

@@ -86,37 +86,11 @@ package struct ConnectionDescription: Equatable, Sendable {
 
 /// Which connections are meant; what is nil does not matter.
 package struct ConnectionFilter: Equatable, Sendable {
-  package struct Tuple: Equatable, Sendable {
-    package var source: UInt128?
-    package var destination: UInt128?
-    package var sourcePort: UInt16?
-    package var destinationPort: UInt16?
-    package var icmpID: UInt16?
-    package var icmpType: UInt8?
-    package var icmpCode: UInt8?
-
-    package init() {}
-
-    func matches(_ tuple: ConnectionTuple) -> Bool {
-      if let source, source != tuple.source { return false }
-      if let destination, destination != tuple.destination { return false }
-      if tuple.isICMP {
-        if let icmpID, icmpID != tuple.sourcePort { return false }
-        if let icmpType, icmpType != tuple.icmpType { return false }
-        if let icmpCode, icmpCode != tuple.icmpCode { return false }
-        return sourcePort == nil && destinationPort == nil
-      }
-      if let sourcePort, sourcePort != tuple.sourcePort { return false }
-      if let destinationPort, destinationPort != tuple.destinationPort { return false }
-      return icmpID == nil && icmpType == nil && icmpCode == nil
-    }
-  }
-
   package var zone: UInt16?
   package var ipProtocol: UInt8?
   package var isIPv6: Bool?
-  package var original = Tuple()
-  package var reply = Tuple()
+  package var original = ConnectionPattern()
+  package var reply = ConnectionPattern()
 
   package init(zone: UInt16? = nil) { self.zone = zone }
 
@@ -127,6 +101,22 @@ package struct ConnectionFilter: Equatable, Sendable {
     if let isIPv6, isIPv6 != tuple.isIPv6 { return false }
     let other = unsafe connection.pointee.reply
     return original.matches(tuple) && reply.matches(other)
+  }
+}
+
+extension ConnectionPattern {
+  func matches(_ tuple: ConnectionTuple) -> Bool {
+    if let source, source != tuple.source { return false }
+    if let destination, destination != tuple.destination { return false }
+    if tuple.isICMP {
+      if let icmpID, icmpID != tuple.sourcePort { return false }
+      if let icmpType, icmpType != tuple.icmpType { return false }
+      if let icmpCode, icmpCode != tuple.icmpCode { return false }
+      return sourcePort == nil && destinationPort == nil
+    }
+    if let sourcePort, sourcePort != tuple.sourcePort { return false }
+    if let destinationPort, destinationPort != tuple.destinationPort { return false }
+    return icmpID == nil && icmpType == nil && icmpCode == nil
   }
 }
 

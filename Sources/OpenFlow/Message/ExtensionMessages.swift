@@ -1,5 +1,7 @@
 // Open vSwitch's own tables: tunnel options and connections (NXT_TLV_TABLE_MOD, NXT_CT_FLUSH).
 
+import VSwitchCore
+
 /// Which option of a tunnel header a metadata field stands for.
 package struct TLVMapping: Equatable, Sendable {
   package var optionClass: UInt16
@@ -48,27 +50,13 @@ package struct TLVTable: Equatable, Sendable {
 
 /// Which connections are to be forgotten.
 package struct ConntrackFlush: Equatable, Sendable {
-  /// One direction of a connection; nil matches any.
-  package struct Tuple: Equatable, Sendable {
-    /// IPv4 in the low 32 bits.
-    package var source: UInt128?
-    package var destination: UInt128?
-    package var sourcePort: UInt16?
-    package var destinationPort: UInt16?
-    package var icmpID: UInt16?
-    package var icmpType: UInt8?
-    package var icmpCode: UInt8?
-
-    package init() {}
-    package var isEmpty: Bool { self == Tuple() }
-  }
   /// 0: any.
   package var ipProtocol: UInt8 = 0
   package var isIPv6 = false
   /// Nil: all zones.
   package var zone: UInt16?
-  package var original = Tuple()
-  package var reply = Tuple()
+  package var original = ConnectionPattern()
+  package var reply = ConnectionPattern()
 
   package init() {}
 }

@@ -95,33 +95,39 @@ extension FlowTables {
   /// Makes all changes at one version step, or none: readers see all of them or none.
   @discardableResult
   public func apply(bundle: some Sequence<TableChange>, now: UInt64) throws(BundleError) -> [RuleEvent] {
-    var index = 0
-    for change in bundle {
-      do throws(TableError) {
-        try perform(change, now: now)
-      } catch {
-        rollBack()
-        throw BundleError(index: index, error: error)
-      }
-      index += 1
+    var changes = bundle.makeIterator()
+    return try applyAll(now: now) { tables throws(TableError) in
+      guard let change = changes.next() else { return false }
+      try tables.perform(change, now: now)
+      return true
     }
-    deleteLearned(now: now)
-    return commit()
   }
 
   /// Makes all changes of a list at one version step, or none.
   @discardableResult
   public func apply(_ list: TableChangeList, now: UInt64) throws(BundleError) -> [RuleEvent] {
     var cursor = list.cursor
-    var index = 0
-    while cursor.next() {
-      do throws(TableError) {
-        if let other = cursor.other { try perform(other, now: now) } else { try perform(cursor.flowMod, now: now) }
-      } catch {
-        rollBack()
-        throw BundleError(index: index, error: error)
+    return try applyAll(now: now) { tables throws(TableError) in
+      guard cursor.next() else { return false }
+      if let other = cursor.other {
+        try tables.perform(other, now: now)
+      } else {
+        try tables.perform(cursor.flowMod, now: now)
       }
-      index += 1
+      return true
+    }
+  }
+
+  /// - Parameter performNext: makes the next change; false if there is none.
+  private func applyAll(
+    now: UInt64, _ performNext: (FlowTables) throws(TableError) -> Bool
+  ) throws(BundleError) -> [RuleEvent] {
+    var index = 0
+    do throws(TableError) {
+      while try performNext(self) { index += 1 }
+    } catch {
+      rollBack()
+      throw BundleError(index: index, error: error)
     }
     deleteLearned(now: now)
     return commit()

@@ -170,45 +170,36 @@ extension ControlCommands {
   /// `ct_nw_src=10.0.0.1,ct_nw_proto=6,ct_tp_dst=80` (ovs-dpctl(8), flush-conntrack).
   private static func tuple(
     _ text: String, _ filter: inout ConnectionFilter
-  ) throws(ControlError) -> ConnectionFilter.Tuple {
-    var tuple = ConnectionFilter.Tuple()
+  ) throws(ControlError) -> ConnectionPattern {
+    var tuple = ConnectionPattern()
     for word in text.split(separator: ",") {
       let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
       let value = parts.count == 2 ? parts[1] : ""
-      let isKnown: Bool
       switch parts.first ?? "" {
-      case "ct_nw_src", "ct_ipv6_src":
-        tuple.source = try address(value, &filter)
-        isKnown = true
-      case "ct_nw_dst", "ct_ipv6_dst":
-        tuple.destination = try address(value, &filter)
-        isKnown = true
-      case "ct_nw_proto":
-        filter.ipProtocol = UInt8(value)
-        isKnown = filter.ipProtocol != nil
-      case "ct_tp_src":
-        tuple.sourcePort = UInt16(value)
-        isKnown = tuple.sourcePort != nil
-      case "ct_tp_dst":
-        tuple.destinationPort = UInt16(value)
-        isKnown = tuple.destinationPort != nil
-      case "icmp_id":
-        tuple.icmpID = UInt16(value)
-        isKnown = tuple.icmpID != nil
-      case "icmp_type":
-        tuple.icmpType = UInt8(value)
-        isKnown = tuple.icmpType != nil
-      case "icmp_code":
-        tuple.icmpCode = UInt8(value)
-        isKnown = tuple.icmpCode != nil
-      default: isKnown = false
-      }
-      guard isKnown else {
-        throw ControlError(
-          "\"\(LogText.escaped(String(word)))\" says nothing of a connection: write ct_nw_src=10.0.0.1,ct_nw_proto=6\n")
+      case "ct_nw_src", "ct_ipv6_src": tuple.source = try address(value, &filter)
+      case "ct_nw_dst", "ct_ipv6_dst": tuple.destination = try address(value, &filter)
+      case "ct_nw_proto": filter.ipProtocol = try number(value, in: word)
+      case "ct_tp_src": tuple.sourcePort = try number(value, in: word)
+      case "ct_tp_dst": tuple.destinationPort = try number(value, in: word)
+      case "icmp_id": tuple.icmpID = try number(value, in: word)
+      case "icmp_type": tuple.icmpType = try number(value, in: word)
+      case "icmp_code": tuple.icmpCode = try number(value, in: word)
+      default: throw notOfAConnection(word)
       }
     }
     return tuple
+  }
+
+  private static func number<Number: FixedWidthInteger>(
+    _ text: String, in word: Substring
+  ) throws(ControlError) -> Number {
+    guard let number = Number(text) else { throw notOfAConnection(word) }
+    return number
+  }
+
+  private static func notOfAConnection(_ word: Substring) -> ControlError {
+    ControlError(
+      "\"\(LogText.escaped(String(word)))\" says nothing of a connection: write ct_nw_src=10.0.0.1,ct_nw_proto=6\n")
   }
 
   private static func address(_ text: String, _ filter: inout ConnectionFilter) throws(ControlError) -> UInt128 {

@@ -16,20 +16,7 @@ extension ConnectionFilter {
     if flush.ipProtocol != 0 { ipProtocol = flush.ipProtocol }
     let namesAddress = [flush.original, flush.reply].contains { $0.source != nil || $0.destination != nil }
     if namesAddress { isIPv6 = flush.isIPv6 }
-    original = Tuple(flush.original)
-    reply = Tuple(flush.reply)
-  }
-}
-
-extension ConnectionFilter.Tuple {
-  init(_ tuple: ConntrackFlush.Tuple) {
-    self.init()
-    source = tuple.source
-    destination = tuple.destination
-    sourcePort = tuple.sourcePort
-    destinationPort = tuple.destinationPort
-    icmpID = tuple.icmpID
-    icmpType = tuple.icmpType
-    icmpCode = tuple.icmpCode
+    original = flush.original
+    reply = flush.reply
   }
 }

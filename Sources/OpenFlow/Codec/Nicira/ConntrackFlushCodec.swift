@@ -1,6 +1,8 @@
 // Which connections to forget (NXT_CT_FLUSH): properties, those of a direction nested in one of their own. IPv4 addresses
 // are written as mapped IPv6 addresses (RFC 4291 §2.5.5.2).
 
+import VSwitchCore
+
 enum ConntrackFlushCodec {
   private static let mappedPrefix: UInt128 = 0xffff << 32
 
@@ -22,10 +24,10 @@ enum ConntrackFlushCodec {
   }
 
   private static func tuple(_ reader: inout WireReader, _ isIPv6: inout Bool) throws(ErrorCode)
-    -> ConntrackFlush.Tuple
+    -> ConnectionPattern
   {
     try reader.skip(4, .badPropertyBadLength)
-    var tuple = ConntrackFlush.Tuple()
+    var tuple = ConnectionPattern()
     while !reader.isAtEnd {
       var type: UInt16 = 0
       var value = try reader.property(&type)
@@ -60,7 +62,7 @@ enum ConntrackFlushCodec {
   }
 
   private static func encode(
-    _ type: UInt16, _ tuple: ConntrackFlush.Tuple, _ isIPv6: Bool, _ writer: inout WireWriter
+    _ type: UInt16, _ tuple: ConnectionPattern, _ isIPv6: Bool, _ writer: inout WireWriter
   ) {
     writer.property(type) {
       $0.zeros(4)

@@ -17,6 +17,8 @@ package final class Datapath: Sendable {
   let state = Mutex(ControlState())
   /// From the worker: packets for controllers, rules to be learned.
   let flowEvents: EventRing
+  /// From the worker: what happens to connections, while somebody watches. One reader at a time.
+  let connectionEvents: Mutex<EventRing>
   let flowEventPump = Mutex<FlowEventPump?>(nil)
   let flowExpiry = Mutex<FlowExpiry?>(nil)
   /// What happened to rules without a controller's asking: their time was over, a packet had one learned, the tables were
@@ -39,6 +41,7 @@ package final class Datapath: Sendable {
     var random = SystemRandomNumberGenerator()
     seed = random.next()
     flowEvents = try EventRing(byteCountLog2: 20)
+    connectionEvents = Mutex(try EventRing(byteCountLog2: Datapath.connectionEventByteCountLog2))
     do throws(LinkError) {
       let socket: LinkMonitorSocket
       if let opened = options.linkSocket { socket = opened } else { socket = try LinkMonitorSocket() }
@@ -72,6 +75,7 @@ package final class Datapath: Sendable {
       state.deallocate()
       state = ControlState()
       flowEvents.deallocate()
+      connectionEvents.withLock { $0.deallocate() }
     }
     eventSource.finish()
   }
@@ -93,9 +97,11 @@ package final class Datapath: Sendable {
       removeBridges(&state, config)
       let ports = Handover(opened)
       let busyPoll = config.busyPoll
+      let picksUpTCP = config.picksUpTCP
       worker.mailbox.perform { worker in
         for port in ports.take() { worker.add(port) }
         worker.busyPoll = busyPoll
+        unsafe worker.burst.tracker.isLoose.pointee = picksUpTCP
       }
       return found
     }

@@ -54,13 +54,12 @@ package struct ConnectionDescription: Equatable, Sendable {
   }
 
   /// - Parameter now: seconds of the tracker's clock.
-  init(_ connection: UnsafeMutablePointer<TrackedConnection>, now: UInt32) {
+  init(_ record: TrackedConnection, now: UInt32) {
     func tuple(_ tuple: ConnectionTuple, _ packets: UInt64, _ bytes: UInt64) -> Tuple {
       Tuple(
         source: tuple.source, destination: tuple.destination, sourcePort: tuple.sourcePort,
         destinationPort: tuple.destinationPort, packetCount: packets, byteCount: bytes)
     }
-    let record = unsafe connection.pointee
     ipProtocol = record.original.ipProtocol
     isIPv6 = record.original.isIPv6
     zone = record.original.zone
@@ -70,7 +69,8 @@ package struct ConnectionDescription: Equatable, Sendable {
     label = UInt128(record.labelHigh) << 64 | UInt128(record.labelLow)
     tcpStates =
       record.original.ipProtocol == 6 ? (record.originator.state.rawValue, record.responder.state.rawValue) : nil
-    timeoutSeconds = record.expiresAt &- now
+    let seconds = Int32(bitPattern: record.expiresAt &- now)
+    timeoutSeconds = UInt32(max(seconds, 0))
     ageSeconds = now &- record.createdAt
     isReplied = record.flags.contains(.isReplied)
     isRelated = record.flags.contains(.isRelated)
@@ -81,6 +81,21 @@ package struct ConnectionDescription: Equatable, Sendable {
       case .ftp: "ftp"
       case .tftp: "tftp"
       }
+  }
+}
+
+extension ConnectionDescription {
+  /// One direction as the tracker knows it.
+  func tuple(of direction: Tuple) -> ConnectionTuple {
+    var tuple = ConnectionTuple()
+    tuple.source = direction.source
+    tuple.destination = direction.destination
+    tuple.sourcePort = direction.sourcePort
+    tuple.destinationPort = direction.destinationPort
+    tuple.zone = zone
+    tuple.ipProtocol = ipProtocol
+    tuple.isIPv6 = isIPv6
+    return tuple
   }
 }
 
@@ -95,12 +110,19 @@ package struct ConnectionFilter: Equatable, Sendable {
   package init(zone: UInt16? = nil) { self.zone = zone }
 
   func matches(_ connection: UnsafeMutablePointer<TrackedConnection>) -> Bool {
-    let tuple = unsafe connection.pointee.original
+    matches(unsafe connection.pointee.original, unsafe connection.pointee.reply)
+  }
+
+  /// The same for one that was read.
+  package func matches(_ connection: ConnectionDescription) -> Bool {
+    matches(connection.tuple(of: connection.original), connection.tuple(of: connection.reply))
+  }
+
+  private func matches(_ tuple: ConnectionTuple, _ answer: ConnectionTuple) -> Bool {
     if let zone, zone != tuple.zone { return false }
     if let ipProtocol, ipProtocol != tuple.ipProtocol { return false }
     if let isIPv6, isIPv6 != tuple.isIPv6 { return false }
-    let other = unsafe connection.pointee.reply
-    return original.matches(tuple) && reply.matches(other)
+    return original.matches(tuple) && reply.matches(answer)
   }
 }
 

@@ -47,6 +47,10 @@ import VSwitchCore
     /// Second of the last sweep.
     var sweptAt: UInt32 = 0
     var statistics = ConntrackCounters()
+    /// Where events go while somebody watches.
+    var watcher: EventRing?
+    /// Second of the last burst.
+    var clock: UInt32 = 0
   }
 
   let connections: UnsafeMutablePointer<TrackedConnection>
@@ -230,6 +234,7 @@ import VSwitchCore
   func remove(_ index: UInt32) {
     let connection = unsafe connections + Int(index)
     guard unsafe connection.pointee.flags.contains(.isUsed) else { return }
+    unsafe tell(.destroy, connection, now: state.pointee.clock)
     unsafe unlink(index &* 2 &+ 1, hash: connection.pointee.originalHash, next: connection.pointee.nextOriginal)
     unsafe unlink(index &* 2 &+ 2, hash: connection.pointee.replyHash, next: connection.pointee.nextReply)
     unsafe zones[Int(connection.pointee.original.zone)].count &-= 1
@@ -293,6 +298,7 @@ import VSwitchCore
   /// Takes out some of the connections whose time is over: called once a burst.
   @inline(__always)
   func sweep(now: UInt32) {
+    unsafe state.pointee.clock = now
     guard unsafe state.pointee.count > 0 else { return }
     // All places are looked at within half a minute, also where bursts are few.
     var steps = 4

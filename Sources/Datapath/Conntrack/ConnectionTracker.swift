@@ -103,6 +103,7 @@ import VSwitchCore
       return begin(&packet, request, verdict, owner: owner, now: now)
     }
     let connection = unsafe table.record(index)
+    let progress = unsafe table.state.pointee.watcher == nil ? nil : connection.pointee.progress
     if packet.kind == .error {
       guard unsafe isInFlight(packet, connection, isReply: isReply) else { return invalid(verdict) }
       verdict.connection.state = isReply ? [.tracked, .related, .reply] : [.tracked, .related]
@@ -123,6 +124,7 @@ import VSwitchCore
     verdict.connection.reference = table.reference(index)
     verdict.connection.isReply = isReply
     unsafe set(connection, request)
+    if let progress, unsafe progress != connection.pointee.progress { unsafe table.tell(.update, connection, now: now) }
     if request.flags.contains(.translates), unsafe connection.pointee.flags.contains(.isTranslated) {
       unsafe verdict.connection.state.formUnion(
         PacketTranslator.translate(packet, connection, isReply: isReply))
@@ -209,6 +211,7 @@ import VSwitchCore
     table.link(index)
     verdict.connection.reference = table.reference(index)
     unsafe set(connection, request)
+    unsafe table.tell(.new, connection, now: now)
     if unsafe connection.pointee.flags.contains(.isTranslated) {
       unsafe verdict.connection.state.formUnion(PacketTranslator.translate(packet, connection, isReply: false))
     }

@@ -113,7 +113,7 @@ extension ConnectionTracker {
   ) -> (found: [ConnectionDescription], next: Int?) {
     var found: [ConnectionDescription] = []
     let next = unsafe visit(filter, from: start, count: count, now: now) { connection, _ in
-      unsafe found.append(ConnectionDescription(connection, now: now))
+      unsafe found.append(ConnectionDescription(connection.pointee, now: now))
     }
     return (found, next)
   }

@@ -62,6 +62,12 @@ struct TrackedConnection {
     case bidirectional
   }
 
+  /// How far it has come: another number says that watchers have something to hear of.
+  var progress: UInt32 {
+    UInt32(flags.rawValue & Flags.isReplied.rawValue) | UInt32(originator.state.rawValue) << 8
+      | UInt32(responder.state.rawValue) << 16
+  }
+
   @inline(__always) func tuple(isReply: Bool) -> ConnectionTuple { isReply ? reply : original }
 }
 

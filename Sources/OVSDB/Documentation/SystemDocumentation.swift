@@ -10,6 +10,10 @@ extension SchemaDocumentation {
         "other_config", .configuration, "Settings of the whole switch.",
         keys: [
           ("busy-poll", "\"true\": the worker never sleeps, for latency at the price of one core. Only here."),
+          (
+            "ct-tcp-loose",
+            "\"false\": ct() finds a TCP segment invalid whose connection it did not see begin; unless that is said it is picked up. Only here."
+          ),
           ("stats-update-interval", "Milliseconds between two updates of statistics, at least 1000; 5000 if unset."),
         ]),
       .init(

@@ -8,6 +8,8 @@ public struct SwitchConfig: Equatable, Sendable {
   public var bridges: [BridgeConfig] = []
   /// `Open_vSwitch.other_config:busy-poll`: the worker spins on its rx queues and burns its core.
   public var busyPoll = false
+  /// `Open_vSwitch.other_config:ct-tcp-loose`: a TCP connection of which the beginning was not seen may be tracked from its middle on.
+  public var picksUpTCP = true
 
   public init() {}
 }

@@ -8,7 +8,7 @@ struct ConntrackGroup: ParsableCommand {
     commandName: "conntrack", abstract: "Show and forget connections that rules track with ct().",
     subcommands: [
       ListConnectionsCommand.self, ShowConnectionsCommand.self, FlushConnectionsCommand.self,
-      ConntrackStatsCommand.self, ConntrackZonesCommand.self,
+      FollowConnectionsCommand.self, ConntrackStatsCommand.self, ConntrackZonesCommand.self,
     ])
 }
 
@@ -75,6 +75,32 @@ struct FlushConnectionsCommand: ControlVerb {
     guard let count = result["removed"]?.integer else { return .none }
     return .line("\(count) removed", json: result)
   }
+}
+
+struct FollowConnectionsCommand: FollowingVerb {
+  static let configuration = CommandConfiguration(
+    commandName: "events", abstract: "Print what happens to connections from now on, as conntrack -E does.",
+    discussion: "Ends with Ctrl-C, or after --count events.")
+
+  @Option(help: ArgumentHelp("End after so many events.", valueName: "n")) var count: Int?
+  @Argument(help: filterHelp) var filters: [String] = []
+
+  func validate() throws {
+    if let count, count < 1 { throw ValidationError("--count must be at least 1") }
+  }
+
+  func request(after next: Int64?) -> ControlRequest {
+    ControlRequest(method: "conntrack/events", parameters: (next.map { ["after=\($0)"] } ?? []) + filters)
+  }
+
+  func output(_ result: JSONValue) -> CommandOutput {
+    let lines = (result["events"]?.array ?? []).compactMap { $0["line"]?.string }
+    return CommandOutput(body: .text(lines.map { TextSafety.oneLine($0) + "\n" }.joined()), json: result["events"])
+  }
+
+  func isEnough(_ count: Int) -> Bool { self.count.map { count >= $0 } ?? false }
+
+  func count(_ result: JSONValue) -> Int { result["events"]?.array?.count ?? 0 }
 }
 
 struct ConntrackStatsCommand: ControlVerb {

@@ -139,6 +139,18 @@ extension ControlVerb {
   func fault(_ text: String) -> CommandFault { CommandFault(text, exitCode: 2) }
 }
 
+/// A command that goes on: it asks for what is new again and again, until it has all that it wants or is interrupted.
+protocol FollowingVerb: ParsableCommand {
+  /// - Parameter next: of the last answer; nil for the first question.
+  func request(after next: Int64?) -> ControlRequest
+  /// What to print of an answer.
+  func output(_ result: JSONValue) -> CommandOutput
+  /// Whether so many things that were printed are enough.
+  func isEnough(_ count: Int) -> Bool
+  /// What was printed of an answer.
+  func count(_ result: JSONValue) -> Int
+}
+
 struct ControlRequest: Equatable {
   var method: String
   var parameters: [String]

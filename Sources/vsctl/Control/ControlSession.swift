@@ -9,25 +9,83 @@ struct ControlSession {
 
   func run(_ verb: any ControlVerb) async throws(CommandFault) -> Int32 {
     let request = try verb.request()
+    let result: JSONValue
+    let client = try await connect()
+    do throws(CallFault) {
+      result = try await call(request, client)
+    } catch {
+      throw error.refusal.map(verb.fault) ?? error.fault
+    }
+    await client.close()
+    try show(verb.output(result), result)
+    return 0
+  }
+
+  /// Asks for what is new again and again.
+  func follow(_ verb: any FollowingVerb) async throws(CommandFault) -> Int32 {
+    let client = try await connect()
+    var next: Int64?
+    var count = 0
+    while true {
+      let result: JSONValue
+      do throws(CallFault) {
+        result = try await call(verb.request(after: next), client)
+      } catch {
+        throw error.refusal.map { CommandFault($0, exitCode: 2) } ?? error.fault
+      }
+      if let lost = result["lost"]?.integer, lost > 0 {
+        Terminal.complain("\(lost) events were lost: more came than could be kept")
+      }
+      next = result["next"]?.integer
+      if verb.count(result) > 0 {
+        show(verb.output(result), result)
+        count += verb.count(result)
+      }
+      if verb.isEnough(count) { break }
+      try? await Task.sleep(for: Self.interval)
+    }
+    await client.close()
+    return 0
+  }
+
+  /// Between two questions for what is new.
+  private static let interval = Duration.milliseconds(200)
+
+  /// Why a call gave no result.
+  private struct CallFault: Error {
+    /// What the daemon said.
+    var refusal: String?
+    var fault: CommandFault
+  }
+
+  private func connect() async throws(CommandFault) -> JSONRPCClient {
     let path = try Self.socketPath(in: options.runDirectory, options)
     try Reachability.checkSocket(path, options)
-    let result: JSONValue
     do {
-      let client = try await JSONRPCClient.connect(to: .unix(path: path))
-      let parameters = ["--json"] + request.parameters
-      result = try await client.call(request.method, .array(parameters.map(JSONValue.string)))
-      await client.close()
-    } catch let JSONRPCError.remote(error) {
-      let text = error.string ?? JSONRPCError.remote(error).description
-      throw verb.fault(text.split(whereSeparator: \.isNewline).joined(separator: " "))
+      return try await JSONRPCClient.connect(to: .unix(path: path))
     } catch {
       throw Reachability.fault(error, .unix(path: path), options)
     }
-    var output = try verb.output(result)
+  }
+
+  private func call(_ request: ControlRequest, _ client: JSONRPCClient) async throws(CallFault) -> JSONValue {
+    do {
+      let parameters = ["--json"] + request.parameters
+      return try await client.call(request.method, .array(parameters.map(JSONValue.string)))
+    } catch let JSONRPCError.remote(error) {
+      let text = error.string ?? JSONRPCError.remote(error).description
+      let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+      throw CallFault(refusal: line, fault: CommandFault(line))
+    } catch {
+      let path = (try? Self.socketPath(in: options.runDirectory, options)) ?? options.runDirectory
+      throw CallFault(refusal: nil, fault: Reachability.fault(error, .unix(path: path), options))
+    }
+  }
+
+  private func show(_ output: CommandOutput, _ result: JSONValue) {
+    var output = output
     if output.json == nil { output.json = result }
-    Terminal.print(
-      Renderer(options: options.output, isColoured: Terminal.wantsColour).text([output]))
-    return 0
+    Terminal.print(Renderer(options: options.output, isColoured: Terminal.wantsColour).text([output]))
   }
 
   /// `<run dir>/vswitchd.<pid>.ctl`.

@@ -30,6 +30,10 @@ enum Main {
         try checkIsAlone(words, invocation)
         startTimeout(options.timeout, waitingFor: "the daemon's answer", program)
         return try await ControlSession(options: options).run(verb)
+      case let verb as any FollowingVerb:
+        try checkIsAlone(words, invocation)
+        startTimeout(options.timeout, waitingFor: "what happens", program)
+        return try await ControlSession(options: options).follow(verb)
       case let verb as any StandaloneVerb:
         try checkIsAlone(words, invocation)
         Terminal.print(Renderer(options: options.output).text([try verb.output()]))

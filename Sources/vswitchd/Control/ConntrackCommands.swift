@@ -82,6 +82,22 @@ extension ControlCommands {
           "count": JSONValue(found.count),
         ])
       },
+      ControlCommand("conntrack/events", "[after=NUMBER] [zone=ZONE] [ct-origin-tuple [ct-reply-tuple]]", 0...4) {
+        call throws(ControlError) in
+        let last = try Self.number(after: call.arguments)
+        let filter = try Self.filter(call.arguments.filter { !$0.hasPrefix("after=") })
+        var answer = await blocking { [connectionEvents] in connectionEvents.events(after: last) }
+        answer.events.removeAll { !filter.matches($0.connection) }
+        Task { [blocking, connectionEvents] in
+          try? await Task.sleep(for: ConnectionEventLog.patience)
+          await blocking { connectionEvents.tire() }
+        }
+        guard call.wantsJSON else { return .text(answer.events.map { ConntrackText.line($0) + "\n" }.joined()) }
+        return .json([
+          "events": .array(answer.events.map(ConntrackText.json)), "next": .integer(answer.next),
+          "lost": JSONValue(answer.lostCount),
+        ])
+      },
       ControlCommand("conntrack/stats", "", 0...0) { call throws(ControlError) in
         let statistics = await blocking { [plane] in plane.conntrackStatistics(zone: nil) }
         return call.wantsJSON ? .json(Self.json(statistics)) : .text(Self.text(statistics, isVerbose: true))
@@ -132,6 +148,14 @@ extension ControlCommands {
       // Any other word names the datapath; there is one.
     }
     return filter
+  }
+
+  /// Number of the last event that the caller knows; nil if it gives none.
+  private static func number(after arguments: [String]) throws(ControlError) -> Int64? {
+    guard let text = arguments.first(where: { $0.hasPrefix("after=") })?.dropFirst(6) else { return nil }
+    if let number = Int64(text) { return number }
+    throw ControlError(
+      "\"\(LogText.escaped(String(text)))\" is no number of an event: give \"next\" of the last answer\n")
   }
 
   private static func zone(_ text: String) throws(ControlError) -> UInt16 {

@@ -12,6 +12,8 @@ protocol ConntrackPlane: Sendable {
   func setConntrackLimit(_ limit: Int)
   func setConntrackLimit(zone: UInt16?, _ limit: UInt32)
   func setConntrackTimeouts(_ zones: [UInt16: ConnectionTimeouts])
+  func watchConnections(_ isWatched: Bool)
+  func takeConnectionEvents() -> (events: [ConnectionEvent], lostCount: UInt64)
 }
 
 /// A plane without connections.
@@ -23,4 +25,6 @@ extension ConntrackPlane {
   func setConntrackLimit(_ limit: Int) {}
   func setConntrackLimit(zone: UInt16?, _ limit: UInt32) {}
   func setConntrackTimeouts(_ zones: [UInt16: ConnectionTimeouts]) {}
+  func watchConnections(_ isWatched: Bool) {}
+  func takeConnectionEvents() -> (events: [ConnectionEvent], lostCount: UInt64) { ([], 0) }
 }

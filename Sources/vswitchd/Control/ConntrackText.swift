@@ -94,6 +94,26 @@ enum ConntrackText {
     ]
   }
 
+  // MARK: what happened to them
+
+  /// As conntrack(8) -E prints it.
+  static func line(_ event: ConnectionEvent) -> String {
+    let name = "[\(word(event.kind).uppercased())]"
+    return String(repeating: " ", count: max(0, 9 - name.count)) + name + " " + line(event.connection)
+  }
+
+  static func json(_ event: ConnectionEvent) -> JSONValue {
+    ["event": .string(word(event.kind)), "connection": json(event.connection), "line": .string(line(event))]
+  }
+
+  private static func word(_ kind: ConnectionEventKind) -> String {
+    switch kind {
+    case .new: "new"
+    case .update: "update"
+    case .destroy: "destroy"
+    }
+  }
+
   // MARK: parts
 
   static func name(_ connection: ConnectionDescription) -> String { name(connection.ipProtocol) }

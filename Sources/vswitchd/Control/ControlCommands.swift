@@ -18,6 +18,7 @@ struct ControlCommands: Sendable {
   let coverage: Coverage
   /// Ends the daemon.
   let end: @Sendable () -> Void
+  let connectionEvents: ConnectionEventLog
   let blocking = BlockingCalls()
 
   init(
@@ -26,6 +27,7 @@ struct ControlCommands: Sendable {
     end: @escaping @Sendable () -> Void
   ) {
     self.plane = plane
+    connectionEvents = ConnectionEventLog(plane: plane)
     self.reconciler = reconciler
     self.store = store
     self.location = location

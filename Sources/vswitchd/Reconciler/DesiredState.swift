@@ -44,6 +44,7 @@ struct DesiredState: Equatable, Sendable {
   }
 
   var busyPoll = false
+  var picksUpTCP = true
   var bridges: [String: Bridge] = [:]
   /// Where the rows of Port are, and those of Interface.
   var portsByRow: [RowUUID: QualifiedPort] = [:]
@@ -65,7 +66,9 @@ struct DesiredState: Equatable, Sendable {
       numbering.keep(bridges: [])
       return
     }
-    busyPoll = Settings(root[Root.otherConfig]).boolean("busy-poll")
+    let settings = Settings(root[Root.otherConfig])
+    busyPoll = settings.boolean("busy-poll")
+    picksUpTCP = settings.boolean("ct-tcp-loose", otherwise: true)
     for row in database.rows("Bridge", root[Root.bridges]).sorted(by: { $0.name < $1.name }) {
       bridges[row.name] = Bridge(row: row.uuid, config: config(of: row, database))
       for (name, port) in Self.byName(database.rows("Port", row[OpenVSwitch.Bridge.ports])) {
@@ -87,6 +90,7 @@ struct DesiredState: Equatable, Sendable {
   var config: SwitchConfig {
     var config = SwitchConfig()
     config.busyPoll = busyPoll
+    config.picksUpTCP = picksUpTCP
     for (_, bridge) in bridges.sorted(by: { $0.key < $1.key }) {
       var whole = bridge.config
       // The port without a row is the last.
@@ -221,7 +225,13 @@ struct Settings {
 
   subscript(key: String) -> String? { values[key] }
 
-  func boolean(_ key: String) -> Bool { values[key]?.lowercased() == "true" }
+  func boolean(_ key: String, otherwise standard: Bool = false) -> Bool {
+    switch values[key]?.lowercased() {
+    case "true": true
+    case "false": false
+    default: standard
+    }
+  }
 
   /// - Returns: the value moved into the range; the default if absent or no number.
   func integer(_ key: String, default standard: Int, in range: ClosedRange<Int>) -> Int {

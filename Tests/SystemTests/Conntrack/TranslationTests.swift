@@ -81,6 +81,26 @@ struct TranslationTests {
     }
   }
 
+  @Test func whatHappensToConnectionsIsTold() throws {
+    try Self.withNAT { lab, daemon, client, _ throws in
+      let program = "\(TestEnvironment.programDirectory)/vsctl"
+      let watching = try lab.start(
+        [program, "--run-dir", daemon.runDirectory, "conntrack", "events", "--count", "3", "zone=7"])
+      // The first question only begins to watch: pings until something is told.
+      #expect(
+        try eventually(.seconds(10)) {
+          _ = try lab.canPing("10.1.0.2", from: client)
+          return watching.output.contains("[UPDATE]")
+        })
+      try daemon.configure("conntrack flush")
+      _ = watching.waitForExit(.seconds(5))
+      let lines = watching.output.split(separator: "\n").map(String.init)
+      #expect(lines.contains { $0.hasPrefix("    [NEW] icmp     1 ") && $0.contains("[UNREPLIED]") }, "\(lines)")
+      #expect(lines.contains { $0.hasPrefix(" [UPDATE] icmp     1 ") && $0.contains("dst=10.1.9.9") }, "\(lines)")
+      #expect(!watching.isRunning)
+    }
+  }
+
   @Test func timeoutsComeFromTheDatabase() throws {
     try Self.withNAT { lab, daemon, client, _ throws in
       try daemon.configure("-- --id=@d create Datapath datapath_version=1 -- set Open_vSwitch . datapaths:netdev=@d")

@@ -134,6 +134,22 @@ enum Throughput {
   static func run(
     _ lab: Lab, from client: String, to server: String, address: String, seconds: Int, _ arguments: [String] = []
   ) throws -> Double {
+    let report = try report(lab, from: client, to: server, address: address, seconds: seconds, arguments)
+    guard let rate = report.received["bits_per_second"] as? Double else {
+      throw TestFailure("iperf3 said: \(report.received)")
+    }
+    return rate
+  }
+
+  /// What iperf3 says of both ends.
+  struct Report {
+    var sent: [String: Any]
+    var received: [String: Any]
+  }
+
+  static func report(
+    _ lab: Lab, from client: String, to server: String, address: String, seconds: Int, _ arguments: [String] = []
+  ) throws -> Report {
     let serving = try lab.start(["iperf3", "-s", "-1", "-B", address], in: server)
     guard
       try eventually(.seconds(5), { try lab.run(["ss", "-Hltn"], in: server).contains(":5201") })
@@ -143,9 +159,9 @@ enum Throughput {
     _ = serving.waitForExit(.seconds(5))
     guard let report = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any],
       let end = report["end"] as? [String: Any],
-      let sum = (end["sum_received"] ?? end["sum"]) as? [String: Any],
-      let rate = sum["bits_per_second"] as? Double
+      let received = (end["sum_received"] ?? end["sum"]) as? [String: Any],
+      let sent = (end["sum_sent"] ?? end["sum"]) as? [String: Any]
     else { throw TestFailure("iperf3 said: \(text.prefix(500))") }
-    return rate
+    return Report(sent: sent, received: received)
   }
 }

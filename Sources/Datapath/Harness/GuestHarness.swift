@@ -57,7 +57,7 @@ package final class GuestHarness {
   /// - Returns: the rules.
   @discardableResult
   package func stopFaultyQueues() -> [String] {
-    let faults = device.port.notices().faults
+    let faults = device.port.notices(now: 0).faults
     for (queue, fault) in faults { session.queueFailed(queue, fault) }
     return faults.map(\.fault.description)
   }

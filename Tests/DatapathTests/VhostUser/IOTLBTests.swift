@@ -26,7 +26,7 @@ import VirtioDriver
         let guest = ram.base + UInt64.random(in: 0...250, using: &random) << 12
         let permission = UInt8.random(in: 1...3, using: &random)
         // An answer to a question is kept from the page in question on.
-        unsafe iotlb.state.pointee.miss = nil
+        iotlb.removeQuestions(address: 0, byteCount: .max)
         iotlb.insert(
           address: page << 12, byteCount: count << 12, guestAddress: guest,
           permission: IOTLB.Permission(rawValue: permission), memory.view)
@@ -53,6 +53,92 @@ import VirtioDriver
         }
       }
     }
-    #expect(unsafe iotlb.state.pointee.used == known.count)
+    #expect(iotlb.count == known.count)
+  }
+
+  @Test func aQuestionIsAskedOnceUntilItsAnswerIsOverdue() throws {
+    let ram = GuestRAM(byteCount: 1 << 20)
+    let memory = try GuestMemory([QueuePair.region(ram)])
+    let iotlb = IOTLB()
+    defer { iotlb.deallocate() }
+    func look(_ page: UInt64) -> Bool { unsafe iotlb.translatePrefix(page << 12 + 8, wanted: 1, writes: true) != nil }
+    #expect(!look(7) && !look(7) && !look(9))
+    #expect(iotlb.takeNews() && !iotlb.takeNews())
+    let both = [IOTLB.Miss(address: 7 << 12, writes: true), IOTLB.Miss(address: 9 << 12, writes: true)]
+    #expect(iotlb.takeQuestions(now: 100) == both)
+    // While the answer is under way nothing is asked again, whatever is forgotten meanwhile.
+    iotlb.remove(address: 0, byteCount: 0)
+    iotlb.expireQuestions(now: 101)
+    #expect(!look(7) && iotlb.takeQuestions(now: 101).isEmpty && iotlb.isMissing)
+    iotlb.insert(
+      address: 7 << 12, byteCount: 4096, guestAddress: ram.base, permission: [.read, .write], memory.view)
+    #expect(look(7) && iotlb.isMissing)
+    // A front-end that has no translation says nothing: the other page does not wait for ever.
+    iotlb.expireQuestions(now: 102)
+    #expect(!iotlb.isMissing)
+    #expect(!look(9) && iotlb.takeNews())
+    #expect(iotlb.takeQuestions(now: 102) == [both[1]])
+  }
+
+  @Test func thereIsRoomForSoManyQuestions() {
+    let iotlb = IOTLB()
+    defer { iotlb.deallocate() }
+    iotlb.noteAll(4096 * 10 + 5, byteCount: 4096 * 1000, writes: false)
+    #expect(!iotlb.hasQuestionRoom)
+    #expect(iotlb.takeQuestions(now: 0).map(\.address) == (10..<10 + UInt64(IOTLB.questionLimit)).map { $0 << 12 })
+    iotlb.removeAll()
+    iotlb.noteAll(UInt64.max - 5, byteCount: 100, writes: false)
+    #expect(iotlb.takeQuestions(now: 0).map(\.address) == [UInt64.max << 12])
+  }
+
+  /// What a burst lacks is asked for in one go: an indirect table, then what it names, and no more.
+  @Test(arguments: testSeeds(4)) func chainsArriveWholeThoughTheirPagesAreForgottenAllTheTime(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    for isPacked in [false, true] {
+      let pair = try QueuePair(size: 64, isPacked: isPacked)
+      let iotlb = IOTLB()
+      defer { iotlb.deallocate() }
+      unsafe pair.vring.state.pointee.addresses.iotlb = iotlb
+      let places = (0..<64).map { _ in pair.ram.allocate(16384) }
+      for _ in 0..<40 {
+        var model: [[UInt8]] = []
+        for chain in 0..<Int.random(in: 1...8, using: &random) {
+          var buffers: [DriverBuffer] = []
+          model.append([])
+          for part in 0..<Int.random(in: 1...3, using: &random) {
+            let content = random.bytes(Int.random(in: 1...9000, using: &random))
+            let address = places[chain * 3 + part] + UInt64.random(in: 0..<4096, using: &random)
+            pair.ram.write(content, at: address)
+            buffers.append(DriverBuffer(address, UInt32(content.count)))
+            model[chain] += content
+          }
+          #expect(pair.driver.add(buffers, indirect: Bool.random(using: &random)) != nil)
+        }
+        pair.driver.publish()
+        if Bool.random(using: &random) { iotlb.remove(address: 0, byteCount: 0) }
+        var asked: [Int] = []
+        while true {
+          pair.vring.fetch(32, into: pair.batch, .deviceReads)
+          let misses = iotlb.takeQuestions(now: 0)
+          asked.append(misses.count)
+          if misses.isEmpty { break }
+          pair.batch.removeAll()
+          unsafe pair.vring.state.pointee.cursor = pair.vring.position
+          for miss in misses.shuffled(using: &random) {
+            iotlb.insert(
+              address: miss.address, byteCount: 4096, guestAddress: miss.address, permission: .read, pair.memory.view)
+          }
+        }
+        // One round more where the room for questions did not do.
+        #expect(asked.count <= 3 || asked.contains(IOTLB.questionLimit), "\(asked)")
+        #expect(pair.vring.fault == nil && pair.batch.count == model.count)
+        for position in 0..<min(pair.batch.count, model.count) {
+          let isSame = pair.bytes(position) == model[position]
+          #expect(isSame, "chain \(position) of a \(isPacked ? "packed" : "split") ring")
+        }
+        pair.vring.complete(pair.batch, count: pair.batch.count)
+        for _ in model { #expect(pair.driver.takeUsed() != nil) }
+      }
+    }
   }
 }

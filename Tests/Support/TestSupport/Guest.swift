@@ -73,9 +73,9 @@ package final class Guest {
       "-initrd", "\(image)/initramfs", "-append", kernel, "-serial", "file:\(directory)/console.log",
       "-serial", "unix:\(directory)/ctl,server=on,wait=off", "-qmp", "unix:\(directory)/qmp,server=on,wait=off",
     ]
-    // Without `device-iotlb=on` and `ats=on`: with them QEMU 7.2 does not tell a back-end of every page that the guest takes away
-    // (seen on the socket: a page is told of, mapped elsewhere by the guest, and never invalidated).
-    if hasIOMMU { arguments += ["-device", "intel-iommu,intremap=on"] }
+    // `device-iotlb=on`, and `ats=on` with devices behind root ports, which alone have ATS: else Linux flushes the whole domain for
+    // pages that it takes away, and QEMU before 8.0 tells a back-end nothing of that.
+    if hasIOMMU { arguments += ["-device", "intel-iommu,intremap=on,device-iotlb=on"] }
     for (index, device) in devices.enumerated() {
       if device.socket.isEmpty {
         arguments += ["-netdev", "tap,id=n\(index),ifname=\(device.tap),script=no,downscript=no,vhost=off"]
@@ -98,6 +98,9 @@ package final class Guest {
       if hasIOMMU {
         properties["iommu_platform"] = "on"
         properties["disable-legacy"] = "on"
+        properties["ats"] = "on"
+        properties["bus"] = "port\(index)"
+        arguments += ["-device", "pcie-root-port,id=port\(index),chassis=\(index + 1),slot=\(index + 1)"]
       }
       if device.mtu > 0 { properties["host_mtu"] = "\(device.mtu)" }
       if device.queuePairs > 1 {

@@ -27,37 +27,58 @@
     var permission: UInt8 = 0
   }
 
-  /// A translation that is wanted.
-  struct Miss: Equatable, Sendable {
+  /// Translations that are asked for at a time.
+  static var questionLimit: Int { 64 }
+  /// A question that was not answered for so long may be asked again: the front-end says nothing where it has no answer.
+  static var answerSeconds: UInt32 { 1 }
+
+  /// A translation that is wanted: the first address of a page.
+  struct Miss: Hashable, Sendable {
     var address: UInt64
     var writes: Bool
   }
 
+  /// A miss that a queue has met.
+  struct Question {
+    var miss: Miss
+    /// When the front-end was asked; nil: not yet.
+    var askedSeconds: UInt32?
+  }
+
   struct State {
     var used = 0
-    var miss: Miss?
-    /// The front-end has been asked for `miss`.
-    var isAsked = false
+    var questionCount = 0
+    var hasNewQuestions = false
+  }
+
+  /// What a search for an address gives.
+  @safe enum Finding {
+    /// A pointer, and for how many bytes it holds.
+    case found(host: UnsafeMutableRawPointer, byteCount: UInt64)
+    case unknown(Miss)
   }
 
   private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
+  nonisolated(unsafe) let questions: UnsafeMutablePointer<Question>
   nonisolated(unsafe) let state: UnsafeMutablePointer<State>
 
   init() {
     let count = 1 << Int(IOTLB.entryCountLog2)
     unsafe entries = .allocate(capacity: count)
     unsafe entries.initialize(repeating: Entry(), count: count)
+    unsafe questions = .allocate(capacity: IOTLB.questionLimit)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
 
   func deallocate() {
     unsafe entries.deallocate()
+    unsafe questions.deallocate()
     unsafe state.deallocate()
   }
 
-  /// A translation is wanted that the cache does not have.
-  var isMissing: Bool { unsafe state.pointee.miss != nil }
+  /// Pages that are known.
+  var count: Int { unsafe state.pointee.used }
 
   /// Where the search for a page begins.
   private static func home(_ page: UInt64) -> Int {
@@ -71,17 +92,14 @@
     return slot
   }
 
-  /// A pointer to what begins at an address, and for how many bytes it holds; nil with `miss` noted if unknown.
+  /// Looks for what begins at an address.
   /// - Parameter wanted: bytes; the answer may be longer or shorter.
-  func translatePrefix(
-    _ address: UInt64, wanted: UInt64, writes: Bool
-  ) -> (host: UnsafeMutableRawPointer, byteCount: UInt64)? {
+  func find(_ address: UInt64, wanted: UInt64, writes: Bool) -> Finding {
     let pageByteCount: UInt64 = 1 << IOTLB.pageByteCountLog2
     let needed = writes ? Permission.write.rawValue : Permission.read.rawValue
     let first = unsafe entries[slot(address >> IOTLB.pageByteCountLog2)]
     guard first.key != 0, first.permission & needed != 0, let host = unsafe first.host else {
-      unsafe state.pointee.miss = Miss(address: address & ~(pageByteCount - 1), writes: writes)
-      return nil
+      return .unknown(Miss(address: address & ~(pageByteCount - 1), writes: writes))
     }
     let offset = address & (pageByteCount - 1)
     var byteCount = pageByteCount - offset
@@ -91,13 +109,24 @@
       guard !overflow else { break }
       let entry = unsafe entries[slot(next >> IOTLB.pageByteCountLog2)]
       guard entry.key != 0, entry.permission & needed != 0, let nextHost = unsafe entry.host else {
-        unsafe state.pointee.miss = Miss(address: next, writes: writes)
-        return nil
+        return .unknown(Miss(address: next, writes: writes))
       }
       guard unsafe nextHost == host + Int(offset &+ byteCount) else { break }
       byteCount &+= pageByteCount
     }
-    return unsafe (host + Int(offset), byteCount)
+    return unsafe .found(host: host + Int(offset), byteCount: byteCount)
+  }
+
+  /// A pointer to what begins at an address, and for how many bytes it holds; nil, with a question noted, if unknown.
+  func translatePrefix(
+    _ address: UInt64, wanted: UInt64, writes: Bool
+  ) -> (host: UnsafeMutableRawPointer, byteCount: UInt64)? {
+    switch find(address, wanted: wanted, writes: writes) {
+    case .found(let host, let byteCount): return unsafe (host, byteCount)
+    case .unknown(let miss):
+      note(miss)
+      return nil
+    }
   }
 
   /// The guest-physical address behind an address; nil if unknown.
@@ -115,10 +144,9 @@
     guard !address.addingReportingOverflow(byteCount).overflow,
       !guestAddress.addingReportingOverflow(byteCount).overflow
     else { return }
-    let skipped =
-      unsafe state.pointee.miss.map { miss in
-        miss.address >= address && miss.address - address < byteCount ? miss.address - address : 0
-      } ?? 0
+    // A large answer is kept from the first page on that somebody waits for.
+    let asked = unsafe (0..<state.pointee.questionCount).map { unsafe questions[$0].miss.address }
+    let skipped = asked.filter { $0 >= address && $0 - address < byteCount }.min().map { $0 - address } ?? 0
     var offset = skipped & ~(pageByteCount - 1)
     let end = offset + min(byteCount - offset, IOTLB.answerPageLimit * pageByteCount)
     while offset < end {
@@ -134,8 +162,8 @@
         host: host - Int((guestAddress + offset) & (pageByteCount - 1)), permission: permission.rawValue)
       offset += pageByteCount
     }
-    unsafe state.pointee.miss = nil
-    unsafe state.pointee.isAsked = false
+    // Of a larger answer than is kept the rest is asked for again when it is met.
+    removeQuestions(address: address, byteCount: byteCount)
   }
 
   /// Forgets pages.
@@ -144,7 +172,12 @@
     let first = address >> IOTLB.pageByteCountLog2
     let (end, overflow) = address.addingReportingOverflow(byteCount &- 1)
     let last = (overflow || byteCount == 0 ? UInt64.max : end) >> IOTLB.pageByteCountLog2
-    if last - first < UInt64(1) << (IOTLB.entryCountLog2 - 3) {
+    // Questions stay: as messages keep their order, whatever is not answered yet will be answered as things are now.
+    guard unsafe state.pointee.used > 0 else { return }
+    if first == 0, last == UInt64.max >> IOTLB.pageByteCountLog2 {
+      unsafe entries.update(repeating: Entry(), count: 1 << Int(IOTLB.entryCountLog2))
+      unsafe state.pointee.used = 0
+    } else if last - first < UInt64(1) << (IOTLB.entryCountLog2 - 3) {
       for page in first...last { remove(page: page) }
     } else {
       removeMany(first, last)
@@ -192,7 +225,7 @@
   func removeAll() {
     unsafe entries.update(repeating: Entry(), count: 1 << Int(IOTLB.entryCountLog2))
     unsafe state.pointee.used = 0
-    unsafe state.pointee.miss = nil
-    unsafe state.pointee.isAsked = false
+    unsafe state.pointee.questionCount = 0
+    unsafe state.pointee.hasNewQuestions = false
   }
 }

@@ -32,7 +32,7 @@ extension VhostUserPort {
     vring.fetch(limit, into: batch, .deviceReads)
     let count = batch.count
     guard count > 0 else {
-      if vring.fault != nil || queue.iotlb != nil { report(queue) }
+      if vring.fault != nil || queue.iotlb != nil { report(queue, worker.burst) }
       return 0
     }
     if queue.isDiscarding {
@@ -45,18 +45,18 @@ extension VhostUserPort {
       queue.lentCount = taken
       worker.finishLater(self)
     } else {
-      giveBack(queue, batch, taken)
+      giveBack(queue, batch, taken, worker.burst)
     }
     return taken
   }
 
   @inline(__always)
-  private func giveBack(_ queue: GuestQueue, _ batch: ChainBatch, _ count: Int) {
+  private func giveBack(_ queue: GuestQueue, _ batch: ChainBatch, _ count: Int, _ burst: Burst) {
     let vring = queue.vring
     vring.complete(batch, count: count)
     if count > 0, queue.call != nil, vring.wantsCall(completed: count) { call(queue) }
     if queue.memory.view.isShrunk { vring.fail(.memoryShrunk) }
-    if vring.fault != nil || queue.iotlb != nil { report(queue) }
+    if vring.fault != nil || queue.iotlb != nil { report(queue, burst) }
   }
 
   /// What a disabled queue's driver sends nevertheless is not let in (vhost-user, "Ring states").
@@ -71,7 +71,7 @@ extension VhostUserPort {
       unsafe burst.ruleCounts[Int(slot)].packets &+= 1
       unsafe burst.ruleCounts[Int(slot)].bytes &+= byteCount
     }
-    giveBack(queue, batch, count)
+    giveBack(queue, batch, count, burst)
   }
 
   func giveBackLent(_ worker: Worker) {
@@ -88,7 +88,7 @@ extension VhostUserPort {
       }
       let count = queue.lentCount
       queue.lentCount = 0
-      giveBack(queue, batch, count)
+      giveBack(queue, batch, count, worker.burst)
     }
   }
 

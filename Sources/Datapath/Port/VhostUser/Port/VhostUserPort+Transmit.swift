@@ -82,7 +82,7 @@ extension VhostUserPort {
     let flagMask: UInt8 = queue.capabilities.contains(.checksum) ? 3 : 0
     guard vring.fault == nil else {
       for position in from..<to { burst.transmitFailed(unsafe burst.exit[position], slot: slot, .transmitLinkDown) }
-      report(queue)
+      report(queue, burst)
       return to
     }
     vring.fetch(to &- from, into: batch, .deviceWrites)
@@ -148,7 +148,7 @@ extension VhostUserPort {
     completed &+= used
     if completed > 0, queue.call != nil, vring.wantsCall(completed: completed) { call(queue) }
     if queue.memory.view.isShrunk { vring.fail(.memoryShrunk) }
-    if vring.fault != nil || queue.iotlb != nil { report(queue) }
+    if vring.fault != nil || queue.iotlb != nil { report(queue, burst) }
     return position
   }
 

@@ -88,15 +88,16 @@ import VSwitchCore
   /// A frame that comes in with the next round as if the guest had sent it.
   func inject(_ frame: [UInt8]) { injected.append(frame) }
 
-  /// The queues whose guest broke a rule, and what is missing of a virtual IOMMU's translations.
-  func notices() -> (faults: [(queue: Int, fault: VhostUserFault)], miss: IOTLB.Miss?) {
+  /// The queues whose guest broke a rule, and what the front-end is to be asked of a virtual IOMMU's translations.
+  func notices(now: UInt32) -> (faults: [(queue: Int, fault: VhostUserFault)], misses: [IOTLB.Miss]) {
     var faults: [(queue: Int, fault: VhostUserFault)] = []
-    var miss: IOTLB.Miss?
+    var misses: [IOTLB.Miss] = []
     for queue in transmitQueues + receiveQueues {
       if let fault = queue.vring.fault { faults.append((queue.index, fault)) }
-      if let iotlb = queue.iotlb { unsafe miss = iotlb.state.pointee.miss }
+      // All queues share one cache.
+      if let iotlb = queue.iotlb { misses += iotlb.takeQuestions(now: now) }
     }
-    return (faults, miss)
+    return (faults, misses)
   }
 
   // MARK: waiting
@@ -153,15 +154,15 @@ import VSwitchCore
 
   /// Tells control code of what the worker can't settle, once.
   @inline(never)
-  func report(_ queue: GuestQueue) {
+  func report(_ queue: GuestQueue, _ burst: Burst) {
     if queue.vring.fault != nil, !queue.isFaultReported {
       queue.isFaultReported = true
       if let error = queue.error { _ = coflow_event_signal_peer(error.number) }
       coflow_event_signal(notice)
     }
-    if let iotlb = queue.iotlb, iotlb.isMissing, unsafe !iotlb.state.pointee.isAsked {
-      unsafe iotlb.state.pointee.isAsked = true
-      coflow_event_signal(notice)
+    if let iotlb = queue.iotlb, iotlb.isMissing {
+      unsafe iotlb.expireQuestions(now: burst.state.pointee.now)
+      if iotlb.takeNews() { coflow_event_signal(notice) }
     }
   }
 }

@@ -61,9 +61,13 @@ extension VhostUserSession {
           address: entry.address, byteCount: entry.byteCount, guestAddress: guestAddress,
           permission: IOTLB.Permission(rawValue: entry.permission), view)
       }
-      // Rings whose own pages were missing.
+      // Rings whose own pages were missing: what they lack still is noted again, and asked for if it was not yet.
+      ringMisses = ringMisses.filter { miss, _ in
+        miss.address < entry.address || miss.address - entry.address >= entry.byteCount
+      }
       for index in rings.indices where rings[index].running == nil && rings[index].fault == nil { start(index) }
     case .invalidate:
+      ringMisses = [:]
       device.pause { iotlb.remove(address: entry.address, byteCount: entry.byteCount) }
     case .miss, .accessFailure: break
     }

@@ -7,7 +7,7 @@ import VSwitchCore
 
 extension VhostUserSession {
   /// - Returns: nil if a virtual IOMMU has not told yet where the ring is.
-  func makeVring(
+  mutating func makeVring(
     _ index: Int, _ addresses: VringAddresses, _ memory: GuestMemory
   ) throws(VhostUserFault) -> Vring? {
     let size = rings[index].size
@@ -15,17 +15,20 @@ extension VhostUserSession {
     guard isPacked || size & (size - 1) == 0 else { throw .ringSizeWrong }
     let parts = VringPart.all(addresses, size: size, isPacked: isPacked)
     var found: [(host: UnsafeMutableRawPointer, guestAddress: UInt64)] = unsafe []
-    let space = GuestAddressSpace(memory: memory.view, iotlb: iotlb)
+    var isComplete = true
     for part in parts {
       guard part.address % part.alignment == 0 else { throw .ringMisaligned }
       if let iotlb {
-        guard let host = unsafe space.translate(part.address, byteCount: part.byteCount, writes: true),
-          let guestAddress = iotlb.guestAddress(part.address)
-        else {
-          if iotlb.isMissing { return nil }
-          throw .ringOutsideMemory
+        switch iotlb.find(part.address, wanted: part.byteCount, writes: true) {
+        case .unknown(let miss):
+          if ringMisses[miss] == nil { ringMisses[miss] = false }
+          isComplete = false
+        case .found(let host, let known):
+          guard known >= part.byteCount, let guestAddress = iotlb.guestAddress(part.address) else {
+            throw .ringOutsideMemory
+          }
+          unsafe found.append((host, guestAddress))
         }
-        unsafe found.append((host, guestAddress))
       } else {
         guard let guestAddress = memory.guestAddress(user: part.address),
           let host = unsafe memory.view.translate(guestAddress, byteCount: part.byteCount),
@@ -34,8 +37,10 @@ extension VhostUserSession {
         unsafe found.append((host, guestAddress))
       }
     }
+    guard isComplete else { return nil }
     var state = unsafe VringState(
-      descriptors: found[0].host, driverArea: found[1].host, deviceArea: found[2].host, size: size, addresses: space)
+      descriptors: found[0].host, driverArea: found[1].host, deviceArea: found[2].host, size: size,
+      addresses: GuestAddressSpace(memory: memory.view, iotlb: iotlb))
     state.isPacked = isPacked
     state.hasIndirect = features.contains(.indirectDescriptors)
     state.hasEventIndex = features.contains(.eventIndex)

@@ -60,6 +60,8 @@ struct VhostUserSession {
   var memory: GuestMemory?
   var log: DirtyLog?
   var iotlb: IOTLB?
+  /// Pages of rings that can't start without them, and whether the front-end has been asked.
+  var ringMisses: [IOTLB.Miss: Bool] = [:]
   var features: VirtioFeatures = []
   private(set) var protocolFeatures: VhostUserProtocolFeatures = []
   var hasFeatures = false
@@ -98,10 +100,11 @@ struct VhostUserSession {
     return faults
   }
 
-  /// A translation that a ring's start waits for.
-  var pendingMiss: IOTLB.Miss? {
-    guard let iotlb, rings.contains(where: { $0.isStarted && $0.running == nil && $0.fault == nil }) else { return nil }
-    return unsafe iotlb.state.pointee.miss
+  /// What the front-end is to be asked so that rings can start; each page once until something is said of translations.
+  mutating func takeRingMisses() -> [IOTLB.Miss] {
+    let new = ringMisses.filter { !$0.value }.map(\.key).sorted { $0.address < $1.address }
+    for miss in new { ringMisses[miss] = true }
+    return new
   }
 
   /// A queue's rule was broken while it ran: it is stopped until its driver starts it anew.

@@ -183,7 +183,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
         let reply = try connection.session.handle(message)
         if !reply.bytes.isEmpty { try connection.send(reply) }
         if connection.session.isUp != before { service.statusChanged(config.name) }
-        askForTranslation()
+        askForRings()
       } catch .messageCutShort where !connection.reader.isInsideMessage {
         end(nil)
         return
@@ -198,20 +198,16 @@ final class VhostUserEndpoint: @unchecked Sendable {
   func readNotices() {
     guard let connection else { return }
     let slot = slot
-    let notices = service.mailbox.perform { worker in (worker.port(slot) as? VhostUserPort)?.notices() }
+    let notices = service.mailbox.perform { worker in (worker.port(slot) as? VhostUserPort)?.notices(now: worker.now) }
     for (queue, fault) in notices?.faults ?? [] { connection.session.queueFailed(queue, fault) }
     if notices?.faults.isEmpty == false { service.statusChanged(config.name) }
-    if let miss = notices?.miss { ask(miss) }
+    for miss in notices?.misses ?? [] { tellFrontEnd(IOTLBMessage.question(miss)) }
   }
 
-  /// A ring could not start because its own pages are not known.
-  private func askForTranslation() {
-    guard let connection, let miss = connection.session.pendingMiss else { return }
-    ask(miss)
-  }
-
-  private func ask(_ miss: IOTLB.Miss) {
-    tellFrontEnd(IOTLBMessage.question(miss))
+  /// Rings could not start because their own pages are not known.
+  private func askForRings() {
+    guard let connection else { return }
+    for miss in connection.session.takeRingMisses() { tellFrontEnd(IOTLBMessage.question(miss)) }
   }
 
   /// Sends on the back-end's own channel, if there is one. One that the front-end does not read is full some day: it has lost

@@ -103,11 +103,13 @@ enum VringDirection {
 
   @inline(__always)
   func fetchAvailable(_ wanted: Int, into batch: ChainBatch, _ direction: VringDirection) {
+    let before = batch.count
     if unsafe state.pointee.isPacked {
       fetchPacked(wanted, into: batch, direction)
     } else {
       fetchSplit(wanted, into: batch, direction)
     }
+    if unsafe state.pointee.addresses.iotlb != nil { noteMisses(wanted &- (batch.count &- before)) }
   }
 
   /// Gives the first `count` chains of `batch` back, in order and in one step; the rest will be fetched again.

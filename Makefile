@@ -66,7 +66,7 @@ peers: build
 
 # Each target runs alone, from the seeds in Tests/Fuzz/Corpus and what earlier runs added in .build-fuzz.
 # Under AddressSanitizer, too: unsafe reads are few, and each past an end has to be seen.
-FUZZERS ?= ConnectionTracking FlowText OpenFlowDecoder PacketParser VhostUserMessages VhostUserRings
+FUZZERS ?= ConnectionTracking FlowText NetworkServices OpenFlowDecoder PacketParser VhostUserMessages VhostUserRings
 FUZZ_SECONDS ?= 600
 # FUZZ_SANITIZER=thread FUZZERS=VhostUserRings: after `rm -rf .build-fuzz`, as objects of the two do not go together.
 FUZZ_SANITIZER ?= address

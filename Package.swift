@@ -125,6 +125,7 @@ if Context.environment["VSWITCH_FUZZ"] != nil {
   let fuzzers: [(name: String, dependencies: [Target.Dependency])] = [
     ("ConnectionTracking", ["Datapath", "VSwitchCore"]),
     ("FlowText", ["OpenFlow", "VSwitchCore"]),
+    ("NetworkServices", ["VSwitchCore"]),
     ("OpenFlowDecoder", ["OpenFlow"]),
     ("PacketParser", ["Datapath", "VSwitchCore"]),
     ("VhostUserMessages", ["CTestSupport", "Datapath", "VSwitchCore"]),

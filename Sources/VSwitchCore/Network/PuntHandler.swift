@@ -41,7 +41,8 @@ public struct Punt: Sendable {
   public var frame: [UInt8]
 
   public init(
-    router: RouterConfig, reason: PuntReason, inPort: PortNumber, arguments: [UInt8] = [], pipeline: FlowKey = FlowKey(),
+    router: RouterConfig, reason: PuntReason, inPort: PortNumber, arguments: [UInt8] = [],
+    pipeline: FlowKey = FlowKey(),
     frame: [UInt8]
   ) {
     self.router = router

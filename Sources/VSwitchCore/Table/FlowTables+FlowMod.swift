@@ -88,6 +88,7 @@ extension FlowTables {
     let isTold = rule.flags.contains(.sendFlowRemoved)
     if reportsEvents { transaction.events.append(.removed(describe(rule), reason)) }
     transaction.removedAt = now
+    transaction.touched.insert(TableDependency.removals.index)
     remove(rule, ownsSlot: true, reason: isTold ? reason : nil)
   }
 

@@ -16,6 +16,8 @@ public struct TableDependency: Hashable, Sendable {
   public static func table(_ number: UInt8) -> TableDependency { TableDependency(index: Int(number)) }
   /// Groups and their liveness.
   public static var groups: TableDependency { TableDependency(index: 254) }
+  /// Rules that have gone, from any table, and were not replaced.
+  public static var removals: TableDependency { TableDependency(index: 255) }
 }
 
 /// Handle of a bridge's tables for workers: copies name the same.
@@ -27,7 +29,6 @@ public struct TableDependency: Hashable, Sendable {
   public var version: UInt64 { unsafe root.pointee.version.load(ordering: .acquiring) }
 
   /// The version in which a table, or the groups, changed last.
-  /// - Parameter index: below 255, of a `TableDependency`.
   @inline(__always)
   public func changedVersion(_ dependency: TableDependency) -> UInt64 {
     unsafe root.pointee.changedVersions[dependency.index & 0xff].load(ordering: .acquiring)
@@ -52,12 +53,17 @@ public struct TableDependency: Hashable, Sendable {
   ///   - mask: gets the bits of the packet that the answer depends on, in addition to those it has.
   /// - Returns: nil if no rule matches.
   public func lookup(table: UInt8, key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> Rule? {
+    KeyWords.with(key) { key in
+      MaskWords.with(&mask) { lookup(table: table, key, version: version, mask: $0) }
+    }
+  }
+
+  @inline(__always)
+  func lookup(table: UInt8, _ key: KeyWords, version: UInt64, mask: MaskWords) -> Rule? {
     guard let table = Table(address: unsafe root.pointee.tables[Int(table)].load(ordering: .acquiring)) else {
       return nil
     }
-    return KeyWords.with(key) { key in
-      MaskWords.with(&mask) { table.lookup(key, version: version, mask: $0) }
-    }
+    return table.lookup(key, version: version, mask: mask)
   }
 
   /// A group by its number; a decision that asks depends on `TableDependency.groups`.

@@ -30,11 +30,15 @@
   }
 
   public func rule(table: UInt8, key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> PipelineRule? {
-    let rule = tables.lookup(table: table, key: key, version: version, mask: &mask)
-    guard let rule else { return nil }
-    return PipelineRule(
-      code: rule.code, slot: rule.slot.index, cookie: rule.cookie, priority: rule.priority, table: rule.table,
-      isTableMiss: rule.isTableMiss)
+    tables.lookup(table: table, key: key, version: version, mask: &mask).map(PipelineRule.init)
+  }
+
+  public func rule(
+    table: UInt8, key: UnsafePointer<FlowKey>, version: UInt64, mask: UnsafeMutablePointer<FlowMask>,
+    counting counted: UnsafePointer<FlowMask>
+  ) -> PipelineRule? {
+    unsafe tables.lookup(table: table, KeyWords(key), version: version, mask: MaskWords(mask, counting: counted))
+      .map(PipelineRule.init)
   }
 
   public func group(_ id: UInt32, version: UInt64) -> PipelineGroup? {
@@ -54,6 +58,14 @@
   }
 
   public func missBehaviour(table: UInt8) -> MissBehaviour { missBehaviour }
+}
+
+extension PipelineRule {
+  init(_ rule: Rule) {
+    self.init(
+      code: rule.code, slot: rule.slot.index, cookie: rule.cookie, priority: rule.priority, table: rule.table,
+      isTableMiss: rule.isTableMiss)
+  }
 }
 
 extension PacketTranslation {

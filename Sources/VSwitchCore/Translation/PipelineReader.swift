@@ -96,6 +96,12 @@ public protocol PipelineReader {
   /// The rule of highest priority that matches.
   /// - Parameter mask: gets the bits of the key that the answer depends on, in addition to those it has.
   func rule(table: UInt8, key: borrowing FlowKey, version: UInt64, mask: inout FlowMask) -> PipelineRule?
+  /// The same, with what is read and written where it is, and only bits of `counted` added to the mask.
+  /// - Parameters: the caller's for the length of the call.
+  func rule(
+    table: UInt8, key: UnsafePointer<FlowKey>, version: UInt64, mask: UnsafeMutablePointer<FlowMask>,
+    counting counted: UnsafePointer<FlowMask>
+  ) -> PipelineRule?
   func group(_ id: UInt32, version: UInt64) -> PipelineGroup?
   /// - Parameter index: below the group's `bucketCount`.
   /// - Returns: nil if there is no such bucket.
@@ -103,4 +109,16 @@ public protocol PipelineReader {
   func port(_ number: PortNumber) -> PipelinePort
   func missBehaviour(table: UInt8) -> MissBehaviour
   var fragmentHandling: FragmentHandling { get }
+}
+
+extension PipelineReader {
+  public func rule(
+    table: UInt8, key: UnsafePointer<FlowKey>, version: UInt64, mask: UnsafeMutablePointer<FlowMask>,
+    counting counted: UnsafePointer<FlowMask>
+  ) -> PipelineRule? {
+    var bits = FlowMask()
+    let rule = unsafe rule(table: table, key: key.pointee, version: version, mask: &bits)
+    for i in 0..<FlowKey.wordCount { unsafe mask.pointee.words[i] |= bits.words[i] & counted.pointee.words[i] }
+    return rule
+  }
 }

@@ -1,13 +1,13 @@
 // A packet's fields on its way through the tables, and where each bit is from. Thread: one worker's. Plain data, copied
 // where ways part.
 //
-// A bit of the key is either the packet's own (then a decision that reads it must mask it) or `written`: set by an action to
-// a value that follows from the rules and from bits that were masked when they were read.
+// A bit of the key is either the packet's own (then a decision that reads it must mask it) or set by an action to a value that
+// follows from the rules and from bits that were masked when they were read.
 
 struct PipelineState {
   var key: FlowKey
-  /// Bits that actions have set.
-  var written = FlowMask()
+  /// Bits that the packet has brought and no action has set.
+  var own: FlowMask
   /// The IP TTL is the packet's own less what was taken off: reading any bit of it depends on all bits.
   var isTTLDerived = false
   /// Likewise that of the MPLS label.
@@ -24,7 +24,10 @@ struct PipelineState {
   /// The data stack's top in `TranslationMemory.stack`; -1: empty.
   var stackTop = -1
   /// Where the packet may have been sent so far is the caller's business; here only why it went nowhere.
-  init(key: FlowKey) { self.key = key }
+  init(key: FlowKey, own: FlowMask) {
+    self.key = key
+    self.own = own
+  }
 
   // MARK: what the packet is
 
@@ -63,7 +66,7 @@ struct PipelineState {
   @inline(__always)
   private mutating func write(word index: Int, _ value: UInt64, _ mask: UInt64) {
     key.words[index] = key.words[index] & ~mask | value & mask
-    written.words[index] |= mask
+    own.words[index] &= ~mask
   }
 
   /// The value of a field's bits.
@@ -79,10 +82,10 @@ struct PipelineState {
   mutating func clearNetworkHeaders() {
     for index in 4..<15 {
       key.words[index] = 0
-      written.words[index] = .max
+      own.words[index] = 0
     }
     key.tcpFlags = 0
-    written.words[3] |= 0xffff
+    own.words[3] &= ~0xffff
     isTTLDerived = false
   }
 }

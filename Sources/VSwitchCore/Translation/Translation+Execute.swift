@@ -96,22 +96,21 @@ extension Translation {
       return
     }
     // Most lookups are for the packet as it is; only for others is a copy made of its fields.
-    let asItIs = inPort == state.key.inPort && !withTuple && !(state.isIP && state.key.ipFragment != 0)
+    let asItIs =
+      inPort == state.key.inPort && !withTuple && !(state.isIP && state.key.ipFragment != 0)
+      && !state.isTTLDerived && !state.isMPLSTTLDerived
     while true {
       result.dependencies.add(table: table)
-      var bits = FlowMask()
       let rule: PipelineRule?
       if asItIs {
-        rule = reader.rule(table: table, key: state.key, version: version, mask: &bits)
+        rule = lookup(table: table)
       } else {
-        guard let key = keyForLookup(inPort: inPort, withTuple: withTuple) else {
+        guard let found = lookupOther(table: table, inPort: inPort, withTuple: withTuple) else {
           record(.remark(.notTracked))
           return
         }
-        rule = reader.rule(table: table, key: key, version: version, mask: &bits)
-        if withTuple { Self.swapTuple(&bits.words) }
+        rule = found
       }
-      read(&bits)
       record(.lookup(table: table, rule: rule))
       if let rule {
         run(rule, deepens: deepens)
@@ -122,6 +121,33 @@ extension Translation {
       table &+= 1
     }
     if !isResubmit { miss(table) }
+  }
+
+  /// Looks up a packet as it is.
+  @inline(__always)
+  private mutating func lookup(table: UInt8) -> PipelineRule? {
+    let reader = reader
+    let version = version
+    // By pointers: key and masks would be copied.
+    return unsafe withUnsafePointer(to: &state.key) { key in
+      unsafe withUnsafePointer(to: &state.own) { own in
+        unsafe withUnsafeMutablePointer(to: &result.mask) { mask in
+          unsafe reader.rule(table: table, key: key, version: version, mask: mask, counting: own)
+        }
+      }
+    }
+  }
+
+  /// Looks up a packet whose fields are not those that the table is to see, or are not its own.
+  /// - Returns: nil if it has no connection whose tuple could be shown.
+  @inline(never)
+  private mutating func lookupOther(table: UInt8, inPort: UInt32, withTuple: Bool) -> PipelineRule?? {
+    guard let key = keyForLookup(inPort: inPort, withTuple: withTuple) else { return nil }
+    var bits = FlowMask()
+    let rule = reader.rule(table: table, key: key, version: version, mask: &bits)
+    if withTuple { Self.swapTuple(&bits.words) }
+    read(bits)
+    return .some(rule)
   }
 
   /// The packet's fields as a lookup is to see them; nil if it has no connection whose tuple could be shown.
@@ -138,14 +164,8 @@ extension Translation {
 
   private mutating func run(_ rule: PipelineRule, deepens: Bool) {
     hit(ActionStep(.countRule, slot: rule.slot), slot: rule.slot)
-    var frame = TranslationFrame(.list, range: rule.code.steps)
-    frame.table = rule.table
-    frame.deepens = deepens
-    frame.ruleSlot = rule.slot
-    frame.cookie = rule.cookie
-    frame.isTableMiss = rule.isTableMiss
     reason = .ruleDrops
-    push(frame)
+    push(rule, deepens: deepens)
   }
 
   /// No rule: the packet ends (OpenFlow 1.5 §5.4), and with it its action set, or goes to the controller.

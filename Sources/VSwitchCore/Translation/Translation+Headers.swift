@@ -107,8 +107,8 @@ extension Translation {
     }
     state.key.vlanTCI = tci | 0x1000
     state.key.vlanType = etherType
-    state.written.words[2] |= 0xffff
-    state.written.words[3] |= 0xffff_ffff_ffff_0000
+    state.own.words[2] &= ~0xffff
+    state.own.words[3] &= 0xffff
     append(ActionStep(.pushVLAN, number: UInt32(tci), half: etherType))
   }
 
@@ -126,8 +126,8 @@ extension Translation {
       && (state.hiddenTagCount > 0 || state.etherType == 0x8100 || state.etherType == 0x88a8)
     state.key.innerVLANTCI = 0
     state.key.innerVLANType = 0
-    state.written.words[2] |= 0xffff
-    state.written.words[3] |= 0xffff_ffff_ffff_0000
+    state.own.words[2] &= ~0xffff
+    state.own.words[3] &= 0xffff
     if hidesTag { state.needsParse = true }
     append(ActionStep(.popVLAN))
   }
@@ -171,9 +171,9 @@ extension Translation {
       state.clearNetworkHeaders()
     }
     state.key.etherType = etherType
-    state.written.words[1] |= 0xffff
+    state.own.words[1] &= ~0xffff
     state.key.mplsEntry = entry
-    state.written.words[6] |= 0xffff_ffff
+    state.own.words[6] &= ~0xffff_ffff
     state.isMPLSTTLDerived = false
     append(ActionStep(.pushMPLS, number: entry, half: etherType))
   }
@@ -185,7 +185,7 @@ extension Translation {
     }
     state.clearNetworkHeaders()
     state.key.etherType = etherType
-    state.written.words[1] |= 0xffff
+    state.own.words[1] &= ~0xffff
     state.isMPLSTTLDerived = false
     state.needsParse = true
     append(ActionStep(.popMPLS, half: etherType))
@@ -215,7 +215,7 @@ extension Translation {
       return
     }
     state.key.ipTTL = ttl &- 1
-    if state.written.words[5] & 0xff00 == 0xff00 {
+    if state.own.words[5] & 0xff00 == 0 {
       append(ActionStep(.setField, field: .ipTTL, value: UInt128(ttl &- 1), mask: 0xff))
     } else {
       state.isTTLDerived = true
@@ -241,7 +241,7 @@ extension Translation {
       return
     }
     state.key.mplsEntry = state.key.mplsEntry &- 1
-    if state.written.words[6] & 0xff == 0xff {
+    if state.own.words[6] & 0xff == 0 {
       append(ActionStep(.setField, field: .mplsTTL, value: UInt128(ttl &- 1), mask: 0xff))
     } else {
       state.isMPLSTTLDerived = true

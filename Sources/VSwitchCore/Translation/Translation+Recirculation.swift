@@ -20,8 +20,10 @@ extension Translation {
     state.key.recirculationID = key.recirculationID
     for index in 1..<FlowKey.wordCount where PipelineState.isPacketWord(index) {
       state.key.words[index] = key.words[index]
-      state.written.words[index] = 0
     }
+    let ownOfFirst = state.own.words[0]
+    state.own = unsafe memory.packetBits.pointee
+    state.own.words[0] = ownOfFirst
     state.needsParse = false
     state.hiddenTagCount = 0
     state.isTTLDerived = false
@@ -107,10 +109,10 @@ extension Translation {
     for index in 27..<36 {
       let bits: UInt64 = index == 31 ? 0xffff_ffff_0000_0000 : .max
       state.key.words[index] &= ~bits
-      state.written.words[index] |= bits
+      state.own.words[index] &= ~bits
     }
     state.key.words[26] &= 0xffff_ffff_0000_0000
-    state.written.words[26] |= 0xffff_ffff
+    state.own.words[26] &= ~0xffff_ffff
   }
 
   mutating func debugRecirculate() {

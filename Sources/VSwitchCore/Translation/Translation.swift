@@ -68,7 +68,8 @@
     self.isPacketOut = isPacketOut
     packetKey = key
     isReplaying = !resumptions.isEmpty
-    state = PipelineState(key: unsafe resumptions.isEmpty ? key : resumptions[0].key)
+    state = unsafe PipelineState(
+      key: resumptions.isEmpty ? key : resumptions[0].key, own: memory.packetBits.pointee)
     state.key.actionSetOutput = PortNumber.unset.rawValue
   }
 
@@ -171,20 +172,34 @@
   var top: UnsafeMutablePointer<TranslationFrame> { unsafe memory.frames + frameCount - 1 }
 
   mutating func push(_ frame: TranslationFrame) {
-    guard frameCount < TranslationMemory.frameLimit else {
-      fault = .tooDeep
-      return
-    }
-    if frame.deepens {
-      guard depth < TranslationMemory.depthLimit else {
-        fault = .tooDeep
-        return
-      }
-      depth &+= 1
-    }
+    guard hasRoom(deepens: frame.deepens) else { return }
     unsafe (memory.frames + frameCount).initialize(to: frame)
     frameCount &+= 1
     record(.begin)
+  }
+
+  /// Pushes a rule's actions. There is a frame for every table that the packet goes through: only what a list has is written.
+  mutating func push(_ rule: PipelineRule, deepens: Bool) {
+    guard hasRoom(deepens: deepens) else { return }
+    let frame = unsafe memory.frames + frameCount
+    unsafe frame.pointee.kind = .list
+    unsafe frame.pointee.range = rule.code.steps
+    unsafe frame.pointee.table = rule.table
+    unsafe frame.pointee.deepens = deepens
+    unsafe frame.pointee.ruleSlot = rule.slot
+    unsafe frame.pointee.cookie = rule.cookie
+    unsafe frame.pointee.isTableMiss = rule.isTableMiss
+    frameCount &+= 1
+    record(.begin)
+  }
+
+  private mutating func hasRoom(deepens: Bool) -> Bool {
+    guard frameCount < TranslationMemory.frameLimit, !deepens || depth < TranslationMemory.depthLimit else {
+      fault = .tooDeep
+      return false
+    }
+    if deepens { depth &+= 1 }
+    return true
   }
 
   mutating func pop() {
@@ -303,29 +318,14 @@
   @inline(__always)
   mutating func read(word index: Int, _ bits: UInt64) {
     guard bits != 0 else { return }
-    if PipelineState.isPacketWord(index) { result.mask.words[index] |= bits & ~state.written.words[index] }
+    result.mask.words[index] |= bits & state.own.words[index]
     if index == 5, bits & 0xff00 != 0, state.isTTLDerived { result.mask.words[5] |= 0xff00 }
     if index == 6, bits & 0xff != 0, state.isMPLSTTLDerived { result.mask.words[6] |= 0xff }
   }
 
   /// The decision depends on the bits of a mask.
-  mutating func read(_ bits: inout FlowMask) {
-    let ofPacket = unsafe memory.packetBits
-    // By pointers, so that it is one loop over vectors.
-    unsafe withUnsafePointer(to: &bits.words) { bits in
-      unsafe withUnsafePointer(to: &state.written.words) { written in
-        unsafe withUnsafeMutablePointer(to: &result.mask.words) { mask in
-          let bits = unsafe UnsafeRawPointer(bits).assumingMemoryBound(to: UInt64.self)
-          let written = unsafe UnsafeRawPointer(written).assumingMemoryBound(to: UInt64.self)
-          let mask = unsafe UnsafeMutableRawPointer(mask).assumingMemoryBound(to: UInt64.self)
-          for i in 0..<FlowKey.wordCount { unsafe mask[i] |= bits[i] & ~written[i] & ofPacket[i] }
-        }
-      }
-    }
-    if state.isTTLDerived || state.isMPLSTTLDerived {
-      read(word: 5, bits.words[5])
-      read(word: 6, bits.words[6])
-    }
+  mutating func read(_ bits: borrowing FlowMask) {
+    for i in 0..<FlowKey.wordCount { read(word: i, bits.words[i]) }
   }
 
   /// The value of a field's bits, which the decision depends on.

@@ -28,7 +28,7 @@
   private let noCode: UnsafePointer<UInt64>
   let resubmitLimit: Int
   /// All ones for the words of the key that come with a packet, else 0.
-  let packetBits: UnsafeMutablePointer<UInt64>
+  let packetBits: UnsafeMutablePointer<FlowMask>
 
   /// A list of no actions.
   var noActions: CodeRange { unsafe CodeRange(start: noCode, end: noCode) }
@@ -39,10 +39,10 @@
     let word = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
     unsafe word.initialize(to: 0)
     unsafe noCode = UnsafePointer(word)
-    unsafe packetBits = .allocate(capacity: FlowKey.wordCount)
-    for i in 0..<FlowKey.wordCount {
-      unsafe (packetBits + i).initialize(to: PipelineState.isPacketWord(i) ? .max : 0)
-    }
+    var ofPacket = FlowMask()
+    for i in 0..<FlowKey.wordCount where PipelineState.isPacketWord(i) { ofPacket.words[i] = .max }
+    unsafe packetBits = .allocate(capacity: 1)
+    unsafe packetBits.initialize(to: ofPacket)
     unsafe frames = .allocate(capacity: Self.frameLimit)
     unsafe states = .allocate(capacity: Self.savedStateLimit)
     unsafe actionSet = .allocate(capacity: Self.actionSetLimit)

@@ -9,6 +9,7 @@
 // Invariants: a node's `…Maximum` is at least the highest priority below that child; a leaf has its rules by falling
 // priority; a rule is where the bits of its own match lead.
 
+import COFlow
 import Glibc
 import Synchronization
 
@@ -71,26 +72,49 @@ struct TreeBit {
   var entries: [TreeEntry] { (0..<count).map { entry($0) } }
 }
 
-/// A rule of a leaf, with that word of its match which has most bits: enough to pass over most rules without going to
-/// where they are.
+/// A rule of a leaf, with the two words of its match that tell most packets from it: enough to pass over most rules without
+/// going to where they and their masks are.
 struct TreeEntry {
   /// 16 bits of priority, 48 of address.
   private let bits: UInt64
   let mask: UInt64
   let value: UInt64
-  let wordIndex: Int
+  /// 0 if the match has one word.
+  let secondMask: UInt64
+  let secondValue: UInt64
+  private let wordIndices: (UInt32, UInt32)
 
   init(_ rule: Rule) {
     // Addresses of user space are below 2^48 on the platforms of this switch.
     precondition(rule.address >> 48 == 0)
     bits = UInt64(rule.address) | UInt64(rule.priority) &<< 48
     let sparse = rule.mask
-    var widest = 0
-    for i in 0..<sparse.count where sparse[i].mask.nonzeroBitCount > sparse[widest].mask.nonzeroBitCount { widest = i }
-    mask = sparse.count == 0 ? 0 : sparse[widest].mask
-    value = sparse.count == 0 ? 0 : unsafe rule.values[widest]
-    wordIndex = sparse.count == 0 ? 0 : sparse[widest].index
+    var first: (place: Int, weight: Int)?
+    var second: (place: Int, weight: Int)?
+    for i in 0..<sparse.count {
+      let weight = TreeEntry.weight(sparse[i])
+      if first.map({ weight > $0.weight }) ?? true {
+        second = first
+        first = (i, weight)
+      } else if second.map({ weight > $0.weight }) ?? true {
+        second = (i, weight)
+      }
+    }
+    mask = first.map { sparse[$0.place].mask } ?? 0
+    value = first.map { unsafe rule.values[$0.place] } ?? 0
+    secondMask = second.map { sparse[$0.place].mask } ?? 0
+    secondValue = second.map { unsafe rule.values[$0.place] } ?? 0
+    func index(_ word: (place: Int, weight: Int)?) -> UInt32 {
+      UInt32(truncatingIfNeeded: word.map { sparse[$0.place].index } ?? 0)
+    }
+    wordIndices = (index(first), index(second))
   }
+  /// How well a word tells packets apart: by its bits, but an EtherType alone is nearly every packet's.
+  private static func weight(_ word: MaskWord) -> Int {
+    word.index == 1 && word.mask <= 0xffff ? 0 : word.mask.nonzeroBitCount
+  }
+  @inline(__always) var wordIndex: Int { Int(wordIndices.0) }
+  @inline(__always) var secondWordIndex: Int { Int(wordIndices.1) }
   @inline(__always) var priority: UInt16 { UInt16(truncatingIfNeeded: bits &>> 48) }
   @inline(__always) var rule: Rule? { Rule(address: UInt(bits & 0xffff_ffff_ffff)) }
 }
@@ -98,6 +122,8 @@ struct TreeEntry {
 /// What a node or the tree's root points to.
 @safe struct TreeChild {
   let reference: UInt
+  /// Has what it points to fetched into the processor's caches.
+  @inline(__always) func prefetch() { unsafe coflow_prefetch(UnsafeRawPointer(bitPattern: reference)) }
   @inline(__always) init(_ reference: UInt) { self.reference = reference }
   @inline(__always) var leaf: TreeLeaf? {
     guard reference & 1 == 1, let base = unsafe UnsafeMutablePointer<UInt64>(bitPattern: reference &- 1) else {

@@ -19,21 +19,38 @@
   }
 
   private init(base: UnsafePointer<UInt64>) { unsafe self.base = base }
+
+  /// - Parameter key: the caller's for the length of the lookup.
+  @inline(__always)
+  init(_ key: UnsafePointer<FlowKey>) {
+    unsafe base = UnsafeRawPointer(key).assumingMemoryBound(to: UInt64.self)
+  }
 }
 
-/// Words of the mask that a lookup adds to.
+/// Words of the mask that a lookup adds to, and which bits of the key count there: those that the packet brought. Others were
+/// set on its way and follow from what is in the mask already.
 @safe struct MaskWords {
   private let base: UnsafeMutablePointer<UInt64>
+  private let counted: UnsafePointer<UInt64>
 
+  /// - Parameters:
+  ///   - mask: gets the bits that are read.
+  ///   - counted: what counts of them. Both are the caller's for the length of the lookup.
   @inline(__always)
-  func add(_ bits: UInt64, at index: Int) { unsafe base[index] |= bits }
-
-  @inline(__always)
-  static func with<Result>(_ mask: inout FlowMask, _ body: (MaskWords) -> Result) -> Result {
-    unsafe withUnsafeMutablePointer(to: &mask) { pointer in
-      unsafe body(MaskWords(base: UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: UInt64.self)))
-    }
+  init(_ mask: UnsafeMutablePointer<FlowMask>, counting counted: UnsafePointer<FlowMask>) {
+    unsafe base = UnsafeMutableRawPointer(mask).assumingMemoryBound(to: UInt64.self)
+    unsafe self.counted = UnsafeRawPointer(counted).assumingMemoryBound(to: UInt64.self)
   }
 
-  private init(base: UnsafeMutablePointer<UInt64>) { unsafe self.base = base }
+  @inline(__always)
+  func add(_ bits: UInt64, at index: Int) { unsafe base[index] |= bits & counted[index] }
+
+  /// Calls `body` with the words of a mask, which gets all bits that are read.
+  static func with<Result>(_ mask: inout FlowMask, _ body: (MaskWords) -> Result) -> Result {
+    var all = FlowMask()
+    all.words = InlineArray(repeating: .max)
+    return unsafe withUnsafeMutablePointer(to: &mask) { mask in
+      unsafe withUnsafePointer(to: &all) { unsafe body(MaskWords(mask, counting: $0)) }
+    }
+  }
 }

@@ -86,8 +86,9 @@ struct Search {
         child = TreeChild(any)
         continue
       }
-      // The one that may hold the better rule goes first.
+      // The one that may hold the better rule goes first; the other is on its way meanwhile.
       let isAnyFirst = anyMaximum > sideMaximum
+      TreeChild(isAnyFirst ? side : any).prefetch()
       visit(isAnyFirst ? any : side, key: key, mask: mask)
       guard isWorth(isAnyFirst ? sideMaximum : anyMaximum) else { return }
       child = TreeChild(isAnyFirst ? side : any)
@@ -101,6 +102,10 @@ struct Search {
       if (key[entry.wordIndex] ^ entry.value) & entry.mask != 0 {
         // That these bits are not the rule's is enough to know that it does not match.
         mask.add(entry.mask, at: entry.wordIndex)
+        continue
+      }
+      if (key[entry.secondWordIndex] ^ entry.secondValue) & entry.secondMask != 0 {
+        mask.add(entry.secondMask, at: entry.secondWordIndex)
         continue
       }
       guard let rule = entry.rule, accepts(rule) else { continue }

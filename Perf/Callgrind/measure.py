@@ -9,6 +9,7 @@ it is the same for the same program, whatever else the machine does.
   measure.py PROGRAM --functions SCENARIO   where its instructions go, by function
 """
 
+import os
 import pathlib
 import re
 import subprocess
@@ -34,8 +35,10 @@ def thresholds():
 
 
 def run(tool, program, rounds, scenario, burst):
+    # Dictionaries of the same order in every run: setting up costs the same then.
     result = subprocess.run(
-        ["valgrind", *tool, program, str(rounds), scenario, str(burst)], capture_output=True, text=True)
+        ["valgrind", *tool, program, str(rounds), scenario, str(burst)], capture_output=True, text=True,
+        env=dict(os.environ, SWIFT_DETERMINISTIC_HASHING="1"))
     if result.returncode != 0:
         sys.exit(f"{scenario}: {program} failed\n{result.stdout}{result.stderr}")
     return result.stderr

@@ -67,7 +67,7 @@ extension Burst {
     unsafe tracker.write(verdict, to: words)
     var context = context
     context.hasConnectionFields = true
-    continueAfterParsing(index, context, point: point)
+    continueAfterParsing(index, &context, point: point)
   }
 
   // MARK: helpers

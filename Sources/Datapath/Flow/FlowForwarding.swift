@@ -40,9 +40,10 @@ extension Burst {
     runOrTranslate(index, &context)
   }
 
-  /// Parses a packet again after a tag or label was taken off, and goes on at the point where its program stopped.
+  /// Parses a packet again after a tag or label was taken off, and goes on at the point where its program stopped: it is not the
+  /// context of that program any more.
   @inline(never)
-  func continueAfterParsing(_ index: PacketIndex, _ context: ProgramContext, point: UInt32) {
+  func continueAfterParsing(_ index: PacketIndex, _ context: inout ProgramContext, point: UInt32) {
     let depth = context.depth
     guard depth < PacketTranslation.resumptionLimit else {
       drop(index, .recirculationLost)
@@ -50,7 +51,6 @@ extension Burst {
     }
     unsafe flows.origins[depth] = context.flow
     unsafe flows.resumptions[depth].point = point
-    var context = context
     context.depth = depth &+ 1
     let key = unsafe flows.keys + context.depth
     if !context.hasConnectionFields { flows.carryConnection(to: context.depth, isCleared: context.isConnectionCleared) }

@@ -27,13 +27,13 @@ import VSwitchCore
   /// By slot: packets to controllers in the second that it is.
   private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
 
-  /// Hashes of what was learned lately, and when.
-  private let learned: UnsafeMutablePointer<(hash: UInt64, second: UInt32)>
+  /// Hashes of what was learned lately, when, and the version in which the tables had lost a rule last.
+  private let learned: UnsafeMutablePointer<(hash: UInt64, removals: UInt64, second: UInt32)>
   private static var learnedCount: Int { 1024 }
 
   init() {
     unsafe learned = .allocate(capacity: FlowScratch.learnedCount)
-    unsafe learned.initialize(repeating: (0, 0), count: FlowScratch.learnedCount)
+    unsafe learned.initialize(repeating: (0, 0, 0), count: FlowScratch.learnedCount)
     unsafe keys = .allocate(capacity: PacketTranslation.resumptionLimit + 1)
     unsafe keys.initialize(repeating: FlowKey(), count: PacketTranslation.resumptionLimit + 1)
     unsafe programs = .allocate(capacity: FlowScratch.stepLimit * (PacketTranslation.resumptionLimit + 1))
@@ -84,13 +84,19 @@ import VSwitchCore
   /// - Parameter depth: times that its packet has come back, at most `PacketTranslation.resumptionLimit`.
   func steps(depth: Int) -> UnsafeMutablePointer<ActionStep> { unsafe programs + depth &* FlowScratch.stepLimit }
 
-  /// Whether a rule to be learned was not told of in this second: every packet of a cached flow asks for it again.
-  func isNews(_ step: ActionStep, _ block: UnsafeBufferPointer<ActionStep>, now: UInt32) -> Bool {
-    var hash = FlowScratch.mix(0x9e37_79b9_7f4a_7c15, step)
+  /// Whether a rule to be learned was not told of in this second, or may have gone since: every packet of a cached flow asks for
+  /// it again.
+  func isNews(
+    _ step: ActionStep, _ block: UnsafeBufferPointer<ActionStep>, in bridge: FlowBridge, now: UInt32
+  ) -> Bool {
+    let removals = bridge.tables.changedVersion(.removals)
+    var hash = FlowScratch.mix(0x9e37_79b9_7f4a_7c15 ^ UInt64(bridge.identifier), step)
     for position in 0..<block.count { hash = unsafe FlowScratch.mix(hash, block[position]) }
     let entry = unsafe learned + Int(truncatingIfNeeded: hash & UInt64(FlowScratch.learnedCount &- 1))
-    if unsafe entry.pointee.hash == hash, unsafe entry.pointee.second == now { return false }
-    unsafe entry.pointee = (hash, now)
+    if unsafe entry.pointee.hash == hash && entry.pointee.second == now && entry.pointee.removals == removals {
+      return false
+    }
+    unsafe entry.pointee = (hash, removals, now)
     return true
   }
 

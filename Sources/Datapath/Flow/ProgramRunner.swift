@@ -114,7 +114,7 @@ extension Burst {
         position = blockEnd
         unsafe runOnCopy(UnsafeBufferPointer(rebasing: steps[range]), index, context)
       case .recirculate:
-        continueAfterParsing(index, context, point: step.number)
+        continueAfterParsing(index, &context, point: step.number)
         return
       case .conntrack:
         let blockEnd = end(position, step, steps.count)
@@ -127,7 +127,9 @@ extension Burst {
       case .learn:
         let blockEnd = end(position, step, steps.count)
         let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
-        if unsafe flows.isNews(step, block, now: state.pointee.now) { unsafe context.bridge.tellLearn(step, block) }
+        if unsafe flows.isNews(step, block, in: context.bridge, now: state.pointee.now) {
+          unsafe context.bridge.tellLearn(step, block)
+        }
         position = blockEnd
       case .finTimeout: context.bridge.tellFinTimeout(step)
       case .countRule, .countBucket:

@@ -41,7 +41,7 @@ package final class DatapathHarness {
   private var state = ControlState()
   private var memoryPorts: [PortKey: MemoryPort] = [:]
   private var guestPorts: [PortKey: VhostUserPort] = [:]
-  private let events: EventRing
+  let events: EventRing
 
   /// Builds the switch of `config`.
   /// - Parameters:

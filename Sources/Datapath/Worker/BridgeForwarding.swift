@@ -203,8 +203,14 @@ extension Burst {
     var barriers: FloodBarriers = .leftOut
     if onlyReserved { barriers.insert(.reservedMulticast) }
     if unsafe port.pointee.isProtected { barriers.insert(.protected) }
-    for member in 0..<(unsafe bridge.pointee.memberCount) {
+    // One for each port that might send the packet itself, given back at the end where none did.
+    let memberCount = unsafe bridge.pointee.memberCount
+    var unused = UInt32(truncatingIfNeeded: memberCount)
+    pool[index].references &+= unused
+    var member = 0
+    while member < memberCount {
       let exit = unsafe members[member]
+      member &+= 1
       let exitPort = unsafe forwarding.ports + Int(exit)
       guard exit != inPort, unsafe exitPort.pointee.vlan.carries(arrival) else { continue }
       let met = unsafe exitPort.pointee.floodBarriers.intersection(barriers)
@@ -215,7 +221,7 @@ extension Burst {
       let exitTag = unsafe exitPort.pointee.vlan.departureTag(arrival)
       let isPatch = unsafe exitPort.pointee.patchPeer != Forwarding.noPeer
       if exitTag == tag, !isPatch {
-        pool[index].references &+= 1
+        unused &-= 1
         enqueue(index, slot: exit)
         continue
       }
@@ -241,6 +247,7 @@ extension Burst {
       }
     }
     if lastCopy != Packet.none { release(lastCopy) }
+    pool[index].references &-= unused
     // Copies that wait keep the packet; this settles it if there are none.
     if wasProtected, pool[index].references == 1 { drop(index, .protectedPort) } else { release(index) }
   }

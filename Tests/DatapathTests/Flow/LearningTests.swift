@@ -1,0 +1,85 @@
+import TestSupport
+import Testing
+import VSwitchCore
+
+@testable import Datapath
+
+/// Rules that packets have had made.
+@Suite struct LearningTests {
+  private func makeSwitch(bridges: [String]) throws -> DatapathHarness {
+    var config = SwitchConfig()
+    for name in bridges {
+      var bridge = BridgeConfig(name: name)
+      for port in 1...2 {
+        var interface = InterfaceConfig(name: "\(name)p\(port)", kind: .tap)
+        interface.portNumberRequest = UInt16(port)
+        bridge.ports.append(PortConfig(name: "\(name)p\(port)", interface: interface))
+      }
+      config.bridges.append(bridge)
+    }
+    return try DatapathHarness(config)
+  }
+
+  /// Table 0 learns a rule of table 1 for the packet's source address.
+  private var learning: [TableChange] {
+    var clear = FlowMod()
+    clear.command = .delete
+    clear.table = FlowMod.allTables
+    var learn = LearnAction(table: 1)
+    learn.specifications = [
+      .match(.field(Subfield(.ethernetSource)), to: Subfield(.ethernetDestination))
+    ]
+    var rule = FlowMod()
+    rule.instructions = Instructions(apply: [.learn(learn), .output(PortNumber(2), maximumByteCount: 0xffff)])
+    return [.flow(clear), .flow(rule)]
+  }
+
+  private var forget: TableChange {
+    var forget = FlowMod()
+    forget.command = .delete
+    forget.table = 1
+    return .flow(forget)
+  }
+
+  private let frame = FrameBuilder.ethernet(
+    to: FrameBuilder.address(2), from: FrameBuilder.address(1), etherType: 0x1234, Array(repeating: 7, count: 50))
+
+  private func learnedCount(_ bridge: DatapathHarness, _ name: String = "br0") -> Int {
+    bridge.rules(bridge: name).count { $0.table == 1 }
+  }
+
+  @Test func whatWasDeletedIsLearnedAgainAtOnce() throws {
+    let bridge = try makeSwitch(bridges: ["br0"])
+    try bridge.changeFlows(bridge: "br0", learning)
+    for _ in 0..<5 {
+      _ = bridge.receive(bridge: "br0", port: "br0p1", frame: frame)
+      _ = bridge.handleEvents()
+      #expect(learnedCount(bridge) == 1)
+      // Within the second in which it was learned: the clock of the harness stands still.
+      try bridge.changeFlows(bridge: "br0", [forget])
+      #expect(learnedCount(bridge) == 0)
+    }
+  }
+
+  @Test func everyPacketOfACachedFlowIsToldOnceASecond() throws {
+    let bridge = try makeSwitch(bridges: ["br0"])
+    try bridge.changeFlows(bridge: "br0", learning)
+    var told = 0
+    for _ in 0..<20 {
+      _ = bridge.receive(bridge: "br0", port: "br0p1", frame: frame)
+      while let record = bridge.events.read() {
+        if case .learn = FlowEvent(record) { told += 1 }
+      }
+    }
+    #expect(told == 1)
+  }
+
+  @Test func bridgesWithTheSameRulesLearnEachForItself() throws {
+    let bridge = try makeSwitch(bridges: ["br0", "br1"])
+    for name in ["br0", "br1"] { try bridge.changeFlows(bridge: name, learning) }
+    for name in ["br0", "br1"] { _ = bridge.receive(bridge: name, port: "\(name)p1", frame: frame) }
+    _ = bridge.handleEvents()
+    #expect(learnedCount(bridge, "br0") == 1)
+    #expect(learnedCount(bridge, "br1") == 1)
+  }
+}

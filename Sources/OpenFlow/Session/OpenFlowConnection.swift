@@ -9,14 +9,25 @@
 import NIOCore
 import Synchronization
 
+/// A message with the bytes that it came in: a refusal carries those.
+package struct ReceivedMessage: Sendable {
+  package let message: Message
+  package let bytes: [UInt8]
+
+  package init(_ message: Message, bytes: [UInt8]) {
+    self.message = message
+    self.bytes = bytes
+  }
+}
+
 /// Serves what a peer asks on one connection.
 package protocol OpenFlowHandler: Sendable {
   /// Both sides have agreed on a version.
   func connected(_ connection: OpenFlowConnection, version: OpenFlowVersion) async
   /// Answers one message; the next one waits for it.
-  func handle(_ message: Message, from connection: OpenFlowConnection) async
+  func handle(_ received: ReceivedMessage, from connection: OpenFlowConnection) async
   /// Makes changes of rules that have come together, in order; what comes behind them waits.
-  func handle(flowMods: [Message], from connection: OpenFlowConnection) async
+  func handle(flowMods: [ReceivedMessage], from connection: OpenFlowConnection) async
   /// A message that can't be read was refused.
   func refused(_ error: OpenFlowError) async
   /// What it does at once; nil if it has nothing of that kind.
@@ -26,8 +37,8 @@ package protocol OpenFlowHandler: Sendable {
 extension OpenFlowHandler {
   package var immediate: (any ImmediateOpenFlowHandler)? { nil }
 
-  package func handle(flowMods: [Message], from connection: OpenFlowConnection) async {
-    for message in flowMods { await handle(message, from: connection) }
+  package func handle(flowMods: [ReceivedMessage], from connection: OpenFlowConnection) async {
+    for received in flowMods { await handle(received, from: connection) }
   }
 }
 
@@ -106,7 +117,7 @@ package final class OpenFlowConnection: Sendable {
     send(Message(highest, .hello(Hello(versions: versions))))
     for await batch in batches {
       // Changes of rules come by the thousand: those that are here are handed on together.
-      var flowMods: [Message] = []
+      var flowMods: [ReceivedMessage] = []
       for bytes in batch {
         do throws(DecodeFailure) {
           let message = try state.withLock { $0.decoder }.decode(bytes)
@@ -119,11 +130,11 @@ package final class OpenFlowConnection: Sendable {
           }
           mirror?.copy([bytes])
           if case .flowMod = message.body {
-            flowMods.append(message)
+            flowMods.append(ReceivedMessage(message, bytes: bytes))
             continue
           }
           await hand(&flowMods, to: handler)
-          await handler.handle(message, from: self)
+          await handler.handle(ReceivedMessage(message, bytes: bytes), from: self)
         } catch {
           await hand(&flowMods, to: handler)
           guard version != nil, case .refused(let refusal) = error else {
@@ -140,7 +151,7 @@ package final class OpenFlowConnection: Sendable {
     }
   }
 
-  private func hand(_ flowMods: inout [Message], to handler: some OpenFlowHandler) async {
+  private func hand(_ flowMods: inout [ReceivedMessage], to handler: some OpenFlowHandler) async {
     switch flowMods.count {
     case 0: return
     case 1: await handler.handle(flowMods[0], from: self)

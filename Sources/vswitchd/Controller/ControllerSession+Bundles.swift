@@ -91,7 +91,9 @@ extension ControllerSession {
       // First what was wrong, with the message that was, then that the bundle failed: as Open vSwitch does.
       if error.index < bundle.changes.count {
         let (change, xid) = bundle.changes[error.index]
-        refuse(Message(version, xid: xid, MessageBody(change)), error.code)
+        let message = Message(version, xid: xid, MessageBody(change))
+        // A bundle keeps changes, not the bytes that they came in.
+        refuse(ReceivedMessage(message, bytes: (try? MessageEncoder().encode(message)) ?? []), error.code)
       }
       throw .bundleFailedMessageFailed
     }

@@ -69,11 +69,12 @@ actor ControllerSession: OpenFlowHandler {
 
   func refused(_ error: OpenFlowError) {}
 
-  func handle(_ message: Message, from connection: OpenFlowConnection) async {
+  func handle(_ received: ReceivedMessage, from connection: OpenFlowConnection) async {
+    let message = received.message
     do throws(ErrorCode) {
       for reply in try await replies(to: message, connection) { connection.send(reply) }
     } catch {
-      refuse(message, error)
+      refuse(received, error)
     }
     if message.body.isCommand { await command() }
     // Long answers go at the pace at which they are read.
@@ -81,20 +82,20 @@ actor ControllerSession: OpenFlowHandler {
   }
 
   /// Changes of rules that came together: each is made or refused by itself, but the worker is waited for once.
-  func handle(flowMods messages: [Message], from connection: OpenFlowConnection) async {
+  func handle(flowMods messages: [ReceivedMessage], from connection: OpenFlowConnection) async {
     // Whoever watches rules is told of each change by itself.
     guard role != .secondary, await !bridge.isWatched else {
-      for message in messages { await handle(message, from: connection) }
+      for received in messages { await handle(received, from: connection) }
       return
     }
     var changes: [TableChange] = []
-    var made: [Message] = []
-    for message in messages {
+    var made: [ReceivedMessage] = []
+    for received in messages {
       do throws(ErrorCode) {
-        changes.append(try TableChange(message.body))
-        made.append(message)
+        changes.append(try TableChange(received.message.body))
+        made.append(received)
       } catch {
-        refuse(message, error)
+        refuse(received, error)
       }
     }
     for refusal in await bridge.changeEach(changes) { refuse(made[refusal.index], refusal.code) }
@@ -102,9 +103,10 @@ actor ControllerSession: OpenFlowHandler {
     await connection.drain()
   }
 
-  func refuse(_ message: Message, _ error: ErrorCode) {
-    let data = (try? MessageEncoder().encode(message)) ?? []
-    connection?.send(Message(message.version, xid: message.xid, .error(ErrorMessage(error, data: data))))
+  /// Refuses a message, with what was received.
+  func refuse(_ received: ReceivedMessage, _ error: ErrorCode) {
+    let message = received.message
+    connection?.send(Message(message.version, xid: message.xid, .error(ErrorMessage(error, data: received.bytes))))
   }
 
   private func command() async {

@@ -38,9 +38,9 @@ private struct SnoopSession: OpenFlowHandler {
 
   func connected(_ connection: OpenFlowConnection, version: OpenFlowVersion) { begin(connection) }
 
-  func handle(_ message: Message, from connection: OpenFlowConnection) {
-    if case .echoRequest(let data) = message.body {
-      connection.send(Message(message.version, xid: message.xid, .echoReply(data)))
+  func handle(_ received: ReceivedMessage, from connection: OpenFlowConnection) {
+    if case .echoRequest(let data) = received.message.body {
+      connection.send(Message(received.message.version, xid: received.message.xid, .echoReply(data)))
     }
   }
 

@@ -56,6 +56,31 @@ struct MessageTests {
     }
   }
 
+  @Test func refusalsCarryTheBytesThatWereReceived() throws {
+    try MessageTests.withController(.v13) { _, _, session, _ throws in
+      var group = GroupDescription(id: 7, kind: .indirect)
+      var bucket = GroupDescription.Bucket()
+      bucket.actions = [.output(.inPort, maximumByteCount: 0)]
+      group.buckets = [bucket]
+      #expect(try session.tell(.groupMod(GroupMod(.add, group))) == nil)
+      // Padding that no encoder would write: of a group's change, and of a rule's among others.
+      var change = try MessageEncoder().encode(Message(.v13, xid: 5001, .groupMod(GroupMod(.add, group))))
+      change[8 + 3] = 0x55
+      var rule = FlowMod()
+      rule.instructions = Instructions(apply: [.group(99)])
+      var refused = try MessageEncoder().encode(Message(.v13, xid: 5002, .flowMod(rule)))
+      refused[8 + 38] = 0xaa
+      let question = try MessageEncoder().encode(Message(.v13, xid: 5003, .getConfigRequest))
+      try session.send(question + change + refused + refused)
+      for (xid, bytes) in [(UInt32(5001), change), (5002, refused), (5002, refused)] {
+        let data = try session.wait { message in
+          if case .error(let error) = message.body, message.xid == xid { error.data } else { nil }
+        }
+        #expect(data == bytes)
+      }
+    }
+  }
+
   /// Two hosts, and a controller of one version that has emptied the tables.
   static func withController(
     _ version: OpenFlowVersion, columns: String = "", _ body: (Lab, Daemon, TestSession, String) throws -> Void

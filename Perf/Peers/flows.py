@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """Flow tables beside Open vSwitch (datapath_type=netdev), on this machine, in one run.
 
-  flows.py [--rounds 1] [--count 100000] [--only load,million,miss,exact,churn]
+  flows.py [--rounds 1] [--count 100000] [--only load,million,miss,exact,churn,miss-guests,exact-guests]
 
   load     rules added by ovs-ofctl plain and --bundle, and all deleted: processor time of the switch and resident memory a rule
   million  a million rules loaded by this switch alone, and packets that meet them
   miss     new flows a second, ten tables deep, by packets that each are a flow of their own
   exact    packets a second through an ACL to exact five-tuples, a rule for each of as many flows
   churn    packets a second while FlowMods come into a table that the packets do not visit, to those without
+  …-guests the same by vhost-user between two guests, both switches spinning, Open vSwitch with DPDK: see vhost_user.py
 
-Ports are taps in namespaces. Packets come from udp_flows.c as fast as the tap takes them; the switch has a processor of its own,
-where there are two. Root; needs ovs-ofctl and a C compiler. VSWITCH_BINDIR names the directory of vswitchd and vsctl.
+Else ports are taps in namespaces. Packets come from udp_flows.c as fast as the tap takes them; the switch has a processor of its
+own, where there are two. Root; needs ovs-ofctl and a C compiler. VSWITCH_BINDIR names the directory of vswitchd and vsctl.
 """
 import argparse
 import os
+import pathlib
 import re
 import signal
 import statistics
@@ -48,6 +50,10 @@ class Flows:
         with open(f"/proc/{self.main_process()}/status") as file:
             return int(re.search(which + r":\s+(\d+)", file.read()).group(1)) * 1024
 
+    def missed(self):
+        """Packets so far that no cached flow was found for."""
+        return int(re.search(r"missed:(\d+)", run("ovs-appctl", "-t", self.control(), "dpctl/show")).group(1))
+
     def ports(self):
         """OpenFlow numbers of the ports to hosts a and b."""
         text = self.ofctl("show", "br0")
@@ -60,12 +66,18 @@ class VSwitch(Flows, compare.VSwitch):
     def run_directory(self):
         return f"{compare.work}/run"
 
+    def control(self):
+        return f"{compare.work}/run/vswitchd.{self.main_process()}.ctl"
+
 
 class OpenVSwitch(Flows, compare.OpenVSwitch):
     name = "Open vSwitch"
 
     def run_directory(self):
         return f"{compare.work}/ovs"
+
+    def control(self):
+        return f"{compare.work}/ovs/sw.ctl"
 
     def connect(self):
         super().connect()
@@ -85,9 +97,8 @@ class OpenVSwitchAlone(OpenVSwitch):
 
 
 def five_tuple(number):
-    """The number's connection: source address and port, destination, as udp_flows.c sends it."""
-    return (f"10.{16 + (number >> 16 & 15)}.{number >> 8 & 255}.{number & 255}", 1024 + number % 50000,
-            "10.99.0.2", 9)
+    """The number's connection: source address and port, destination, as udp_flows.c and vhost_guests.c send it."""
+    return f"10.1.{number >> 8 & 15}.{number & 255}", 1024 + (number >> 12), "10.2.0.1", 9
 
 
 def rule_file(count, table=0, port=2, goto=None):
@@ -196,20 +207,25 @@ def ten_tables(entry, exit):
         yield f"table={table},priority=1,actions=" + (f"goto_table:{table + 1}" if table < 9 else f"output:{exit}")
 
 
+def all_new(entry, exit):
+    """Ten tables; each of 4,096 addresses and 4,096 ports has a rule that only sends on, so that each of sixteen million flows is
+    decided by rules that look at all bits of both, and no cached flow of either switch holds for another one."""
+    yield from ten_tables(entry, exit)
+    for number in range(4096):
+        yield f"table=2,priority=150,ip,nw_src={five_tuple(number)[0]},actions=goto_table:3"
+        yield f"table=5,priority=150,udp,tp_src={five_tuple(number << 12)[1]},actions=goto_table:6"
+
+
 def miss(kind, _):
-    """Sixteen million flows in turn, told apart by their source address and port in the rules that they do not match."""
-    def lines(entry, exit):
-        yield from ten_tables(entry, exit)
-        # So that each address and port is a flow of its own: rules with whole ones.
-        yield "table=2,priority=200,ip,nw_src=10.255.255.255,actions=drop"
-        yield "table=5,priority=200,udp,tp_src=1,actions=drop"
-        for number in range(0, 1 << 20, 1 << 4):
-            yield f"table=2,priority=150,ip,nw_src={five_tuple(number)[0]}/28,actions=goto_table:3"
-    rate, cost = with_traffic(kind, lines, 1 << 20, 4)
-    return {"miss-kpps": rate, "miss-cpu": cost}
+    def body(switch, traffic):
+        missed, packets = switch.missed(), traffic.delivered()
+        rate, cost = traffic.rate(4)
+        share = (switch.missed() - missed) / max(traffic.delivered() - packets, 1)
+        return {"miss-kpps": rate * min(share, 1), "miss-cpu": cost, "miss-share": share}
+    return with_traffic(kind, all_new, 1 << 24, 4, body)
 
 
-def exact(kind, count):
+def behind_an_acl(count):
     def lines(entry, exit):
         for number in range(64):
             yield f"table=0,priority={200 - number},ip,nw_src=192.168.{number}.0/24,actions=drop"
@@ -219,8 +235,73 @@ def exact(kind, count):
             source, source_port, destination, destination_port = five_tuple(number)
             yield (f"table=1,priority=100,udp,nw_src={source},nw_dst={destination},tp_src={source_port},"
                    f"tp_dst={destination_port},actions=output:{exit}")
-    rate, cost = with_traffic(kind, lines, count, 4)
+    return lines
+
+
+def exact(kind, count):
+    rate, cost = with_traffic(kind, behind_an_acl(count), count, 4)
     return {"exact-kpps": rate, "exact-cpu": cost}
+
+
+def between_guests(kind, lines, flows):
+    """Million packets a second of so many flows through the rules, from one guest to another, and the share that missed."""
+    import vhost_user  # needs DPDK
+    name = "vswitch" if kind is VSwitch else "ovs"
+
+    class WithRules(vhost_user.SWITCHES[name]):
+        def start(self):
+            super().start()
+            run_directory = self.work / ("run" if name == "vswitch" else "ovs")
+            binaries = os.environ.get("VSWITCH_BINDIR", "")
+            tool = ([os.path.join(binaries, "vsctl"), "--run-dir", run_directory] if name == "vswitch" else
+                    ["ovs-vsctl", f"--db=unix:{run_directory}/db.sock", "--timeout=20"])
+            run(*map(str, tool), "--no-wait", *" -- ".join(
+                f"set interface v{n} ofport_request={n + 1}" for n in (0, 1)).split(), "--", "set", "bridge", "br0",
+                f"protocols={PROTOCOLS}")
+            path = f"{compare.work}/pipeline"
+            with open(path, "w") as file:
+                for line in lines(1, 2):
+                    file.write(line + "\n")
+            self.ofctl = lambda *arguments: run(
+                "ovs-ofctl", "-O", "OpenFlow15", *arguments, timeout=600, env=dict(os.environ, OVS_RUNDIR=str(run_directory)))
+            until(lambda: (run_directory / "br0.mgmt").exists(), 5)
+            self.ofctl("del-flows", "br0")
+            self.ofctl("--bundle", "add-flows", "br0", path)
+
+        def stop(self):
+            try:
+                control = (f"{self.work}/run/vswitchd.{self.processes[0].pid}.ctl" if name == "vswitch" else
+                           f"{self.work}/ovs/switch.ctl")
+                text = run("ovs-appctl", "-t", control, "dpctl/show")
+                hit, missed = map(int, re.search(r"hit:(\d+) missed:(\d+)", text).groups())
+                # Of all packets, those that the guests' warming up is made of, too.
+                figures["share"] = missed / max(hit + missed, 1)
+            finally:
+                super().stop()
+
+    figures = {}
+    work = pathlib.Path(tempfile.mkdtemp(prefix="vswitch-vhost-"))
+    before = vhost_user.HUGE_PAGES.read_text()
+    vhost_user.HUGE_PAGES.write_text("1200")
+    vhost_user.SWITCHES["measured"] = WithRules
+    vhost_user.CASES["measured"] = (f"-f 60 -n {flows}", "mpps", "")
+    try:
+        program = vhost_user.build_guests(work)
+        figures["mpps"] = vhost_user.measure("measured", "measured", work, program, 2)["mpps"]
+    finally:
+        vhost_user.HUGE_PAGES.write_text(before)
+        subprocess.run(["rm", "-rf", work])
+    return figures
+
+
+def miss_guests(kind, _):
+    figures = between_guests(kind, all_new, 1 << 24)
+    return {"miss-guests-mpps": figures["mpps"] * figures["share"], "miss-guests-share": figures["share"]}
+
+
+def exact_guests(kind, count):
+    figures = between_guests(kind, behind_an_acl(count), count)
+    return {"exact-guests-mpps": figures["mpps"], "exact-guests-share": figures["share"]}
 
 
 def churn(kind, _):
@@ -267,7 +348,8 @@ def million(kind, _):
         switch.stop()
 
 
-MEASUREMENTS = {"load": load, "million": million, "miss": miss, "exact": exact, "churn": churn}
+MEASUREMENTS = {"load": load, "million": million, "miss": miss, "exact": exact, "churn": churn, "miss-guests": miss_guests,
+                "exact-guests": exact_guests}
 # Figure, what it is, its unit, what the ratio to Open vSwitch has to be: at least, or (negative) at most; None: no ratio.
 FIGURES = [
     ("bundle-cpu", "add-flows --bundle, switch's time a rule", "µs", -1 / 3),
@@ -280,6 +362,11 @@ FIGURES = [
     ("million-memory", "a million rules, memory a rule", "B", None),
     ("million-kpps", "packets that meet a million rules", "kpps", None),
     ("miss-kpps", "new flows, ten tables deep", "k/s", 5), ("miss-cpu", "new flow, switch's time", "µs", -1 / 5),
+    ("miss-share", "share of packets that are new flows", "", None),
+    ("miss-guests-mpps", "new flows, ten tables deep, guests", "M/s", 5),
+    ("miss-guests-share", "share of packets that are new flows", "", None),
+    ("exact-guests-mpps", "exact five-tuples behind an ACL, guests", "Mpps", 10),
+    ("exact-guests-share", "share of packets that are new flows", "", None),
     ("exact-kpps", "exact five-tuples behind an ACL", "kpps", 10),
     ("exact-cpu", "exact five-tuples, switch's time a packet", "µs", -1 / 10),
     ("churn-rate", "rate with 1,000 FlowMods/s to that without", "", None),

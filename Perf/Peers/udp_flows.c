@@ -1,5 +1,6 @@
 // A saturating source of 60-byte UDP frames of many flows in turn on one link: sendmmsg on a packet socket.
-// Flow n has source 10.(16 + n >> 16).(n >> 8).n and source port 1024 + n % 50000, destination 10.99.0.2 port 9.
+// Flow n has the low 12 bits of n as its source address' in 10.1.0.0/20, its source port is 1024 + n / 4096, its destination
+// 10.2.0.1 port 9: as in vhost_guests.c.
 // Usage: udp_flows INTERFACE DESTINATION-MAC FLOWS SECONDS
 #define _GNU_SOURCE
 #include <linux/if_packet.h>
@@ -33,10 +34,9 @@ static void put16(uint8_t *at, unsigned value) {
 
 static void name_flow(uint8_t *frame, uint32_t flow) {
   uint8_t *ip = frame + 14;
-  ip[13] = 16 + (flow >> 16 & 15);
-  ip[14] = flow >> 8 & 255;
+  ip[14] = flow >> 8 & 15;
   ip[15] = flow & 255;
-  put16(ip + 20, 1024 + flow % 50000);
+  put16(ip + 20, 1024 + (flow >> 12));
   put16(ip + 10, 0);
   uint32_t sum = 0;
   for (int i = 0; i < 20; i += 2) sum += ip[i] << 8 | ip[i + 1];
@@ -51,7 +51,7 @@ int main(int count, char **arguments) {
   }
   struct ether_addr *destination = ether_aton(arguments[2]);
   uint32_t flows = (uint32_t)atoi(arguments[3]);
-  if (!destination || flows < 1 || flows > 1 << 20) return 2;
+  if (!destination || flows < 1 || flows > 1 << 24) return 2;
   int out = socket(AF_PACKET, SOCK_RAW, 0), yes = 1;
   struct ifreq link = {0};
   snprintf(link.ifr_name, sizeof link.ifr_name, "%s", arguments[1]);
@@ -71,7 +71,7 @@ int main(int count, char **arguments) {
     ip[6] = 0x40;
     ip[8] = 64;
     ip[9] = 17;
-    memcpy(ip + 12, (uint8_t[]){10, 16, 0, 0, 10, 99, 0, 2}, 8);
+    memcpy(ip + 12, (uint8_t[]){10, 1, 0, 0, 10, 2, 0, 1}, 8);
     put16(ip + 22, 9);  // discard
     put16(ip + 24, frame_bytes - 34);
     vectors[i] = (struct iovec){.iov_base = ethernet, .iov_len = frame_bytes};

@@ -140,6 +140,14 @@ class TestPMD(Switch):
 SWITCHES = {"vswitch": VSwitch, "ovs": OpenVSwitch, "testpmd": TestPMD}
 
 
+def build_guests(work):
+    program = str(work / "vhost_guests")
+    flags = run("pkg-config --cflags libdpdk").split(), run("pkg-config --libs libdpdk").split()
+    subprocess.run(
+        ["gcc", "-O3", "-march=native", *flags[0], str(HERE / "vhost_guests.c"), "-o", program, *flags[1]], check=True)
+    return program
+
+
 def measure(name, case, work, program, seconds):
     arguments, _, device = CASES[case]
     switch = SWITCHES[name](work)
@@ -182,10 +190,7 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="vswitch-vhost-"))
     results = {}
     try:
-        program = str(work / "vhost_guests")
-        flags = run("pkg-config --cflags libdpdk").split(), run("pkg-config --libs libdpdk").split()
-        subprocess.run(
-            ["gcc", "-O3", "-march=native", *flags[0], str(HERE / "vhost_guests.c"), "-o", program, *flags[1]], check=True)
+        program = build_guests(work)
         for turn in range(options.rounds):
             for case in options.cases.split(","):
                 for name in names:
@@ -218,4 +223,5 @@ def main():
                 print(f"           {near:8.3f}  of a memcpy between two buffers that stay in the nearest cache")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -111,10 +111,14 @@ extension VhostUserPort {
     let lent = unsafe queue.lent
     for position in 0..<count {
       let start = unsafe batch.segments[Int(batch.chains[position].firstSegment)].host
+      let byteCount = unsafe Int(batch.chains[position].byteCount)
       unsafe coflow_prefetch(start)
-      // A long one's other lines are fetched by the processor itself, once it has seen a few in a row.
-      if unsafe batch.chains[position].byteCount > 256 {
+      // A short one's header mostly ends one line and its frame begins the next. A long one's other lines are fetched by the
+      // processor itself, once it has seen a few in a row.
+      if byteCount > VhostUserPort.copyLimit {
         for line in 1...3 { unsafe coflow_prefetch(start + line * 64) }
+      } else if byteCount > 0 {
+        unsafe coflow_prefetch(start + (byteCount &- 1))
       }
     }
     for position in 0..<count {

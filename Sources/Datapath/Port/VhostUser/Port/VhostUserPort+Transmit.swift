@@ -89,8 +89,12 @@ extension VhostUserPort {
     for position in 0..<batch.count {
       let start = unsafe batch.segments[Int(batch.chains[position].firstSegment)].host
       unsafe coflow_prefetch_write(start)
-      if position < to &- from, unsafe burst.pool[burst.exit[from &+ position]].byteCount > 256 {
+      guard position < to &- from else { continue }
+      let byteCount = unsafe Int(burst.pool[burst.exit[from &+ position]].byteCount) &+ header
+      if byteCount > VhostUserPort.copyLimit {
         for line in 1...3 { unsafe coflow_prefetch_write(start + line * 64) }
+      } else {
+        unsafe coflow_prefetch_write(start + (byteCount &- 1))
       }
     }
     var used = 0

@@ -21,23 +21,25 @@ import VSwitchCore
   /// A guest that gave no buffer for so long gets nothing kept.
   static let stallSeconds: UInt32 = 2
 
+  // One thread alone uses these, and no access to them lasts beyond a statement: checks of that at run time would be a tenth of a
+  // short packet's instructions.
   /// The guest's transmit queues.
-  var receiveQueues: [GuestQueue] = []
+  @safe @exclusivity(unchecked) var receiveQueues: [GuestQueue] = []
   /// The guest's receive queues.
-  var transmitQueues: [GuestQueue] = []
+  @safe @exclusivity(unchecked) var transmitQueues: [GuestQueue] = []
   let batch = ChainBatch()
   let steering = TransmitSteering()
   /// An eventfd by which control code is told of a broken rule or a missing translation.
   private let notice: Int32
   /// Where the next round of `receive` begins.
-  var nextQueue = 0
+  @safe @exclusivity(unchecked) var nextQueue = 0
   /// Kicks are on: the worker waits.
-  private var isParked = false
+  @safe @exclusivity(unchecked) private var isParked = false
   /// Packets wait in the transmit queue for buffers of the guest.
-  var isHolding = false
+  @safe @exclusivity(unchecked) var isHolding = false
   /// When the guest began to give no buffers; seconds.
-  var stalledSince: UInt32?
-  var injected: [[UInt8]] = []
+  @safe @exclusivity(unchecked) var stalledSince: UInt32?
+  @safe @exclusivity(unchecked) var injected: [[UInt8]] = []
 
   /// - Parameters:
   ///   - descriptor: an epoll descriptor, which the port closes.

@@ -23,16 +23,17 @@ import VSwitchCore
   let isDiscarding: Bool
   /// The guest's kicks; nil: it never kicks and has to be polled.
   let kick: OwnedDescriptor?
+  // What changes is the worker's alone, and no access lasts beyond a statement: not checked at run time.
   /// How the guest is told of descriptors given back; nil: it polls.
-  var call: OwnedDescriptor?
+  @safe @exclusivity(unchecked) var call: OwnedDescriptor?
   /// How the front-end is told of a broken rule.
-  var error: OwnedDescriptor?
+  @safe @exclusivity(unchecked) var error: OwnedDescriptor?
   /// Worker: the fault was reported.
-  var isFaultReported = false
+  @safe @exclusivity(unchecked) var isFaultReported = false
   /// Worker: the chains of the burst under way; a guest's transmit queue has its own.
   let batch: ChainBatch?
   /// Worker: chains of `batch` that are given back at the end of the round, and the packets that use them still.
-  var lentCount = 0
+  @safe @exclusivity(unchecked) var lentCount = 0
   let lent: UnsafeMutablePointer<PacketIndex>
 
   init(

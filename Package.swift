@@ -94,7 +94,7 @@ let package = Package(
       name: "SystemTests",
       dependencies: ["Datapath", "OVSDB", "OpenFlow", "VSwitchCore", "ReferenceSwitch", "TestSupport"],
       exclude: ["Clients"], swiftSettings: strict),
-    .testTarget(name: "GuestTests", dependencies: ["TestSupport"], swiftSettings: strict),
+    .testTarget(name: "GuestTests", dependencies: ["TestSupport", "VirtioDriver"], swiftSettings: strict),
   ],
   cLanguageStandard: .gnu11
 )
@@ -105,7 +105,8 @@ if Context.environment["VSWITCH_PERF"] != nil {
     .package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []))
   package.targets += [
     .target(
-      name: "PerfScenarios", dependencies: ["Datapath", "VSwitchCore"], path: "Perf/Scenarios", swiftSettings: strict),
+      name: "PerfScenarios", dependencies: ["CTestSupport", "Datapath", "VSwitchCore"], path: "Perf/Scenarios",
+      swiftSettings: strict),
     .executableTarget(
       name: "classifier", dependencies: ["VSwitchCore"], path: "Perf/Classifier", swiftSettings: strict),
     .executableTarget(

@@ -2,11 +2,13 @@
 """vhost-user: two guests joined by this switch, by Open vSwitch with DPDK, and by testpmd, which looks at nothing.
 
 The guests are one program on CPU 0 (vhost_guests.c: DPDK's virtio-user driver), the switch's forwarding thread is alone on
-CPU 1. A round measures every switch once in each case, so that a busy moment of the machine meets all of them. Printed are
-medians and the ratio of this switch to each other. Root; needs dpdk, libdpdk-dev, gcc, pkg-config and, for Open vSwitch,
-openvswitch-switch-dpdk; sets 1200 huge pages of 2 MB for the time it runs. VSWITCH_BINDIR names vswitchd's directory.
+CPU 1. A round measures every switch once in each case, so that a busy moment of the machine meets all of them. Beside each goes
+how long a cache line takes from one of the two processors to the other (handover.c), which changes on a virtual machine, and
+everything with it: medians and the ratio of this switch to each other are printed for near and for far processors. Root; needs
+dpdk, libdpdk-dev, gcc, pkg-config and, for Open vSwitch, openvswitch-switch-dpdk; sets 1200 huge pages of 2 MB for the time it
+runs. VSWITCH_BINDIR names vswitchd's directory, VSWITCH_OTHER_BINDIR that of another build (`other`).
 
-  vhost_user.py [--rounds 3] [--seconds 1] [--cases l2-64,...] [vswitch|ovs|testpmd]...
+  vhost_user.py [--rounds 3] [--seconds 1] [--cases l2-64,...] [vswitch|other|ovs|testpmd]...
 """
 import argparse
 import json
@@ -31,8 +33,13 @@ CASES = {
     "l2-64-100k": ("-f 60 -n 100000", "mpps", ""),
     "l2-64-packed": ("-f 60", "mpps", ",packed_vq=1"),
     "latency": ("-1 50000", "median", ""),
-    "segments": ("-t -f 64000 -m 16", "copies", ""),
+    "segments": ("-t -f 64000 -m 32", "copies", ""),
 }
+
+
+# How the machine has laid its two processors, by nanoseconds for a line from one to the other, before and after a measurement: the
+# same program runs half as fast where they share no cache. What it changed meanwhile is in between, and says nothing.
+PLACES = {"near": (0, 60), "far": (130, 1000)}
 
 
 def run(command, check=True, environment=None):
@@ -77,11 +84,12 @@ class Switch:
 
 class VSwitch(Switch):
     """A learning bridge; the worker spins, as the others do."""
+    directory = "VSWITCH_BINDIR"
 
     def start(self):
         directory = self.work / "run"
         shutil.rmtree(directory, ignore_errors=True)
-        binaries = os.environ.get("VSWITCH_BINDIR", "")
+        binaries = os.environ.get(self.directory, "")
         daemon = self.spawn([os.path.join(binaries, "vswitchd"), "--run-dir", str(directory)], "vswitchd.log")
         wait_for(directory / "db.sock")
         for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
@@ -137,7 +145,12 @@ class TestPMD(Switch):
         time.sleep(1)
 
 
-SWITCHES = {"vswitch": VSwitch, "ovs": OpenVSwitch, "testpmd": TestPMD}
+class OtherBuild(VSwitch):
+    """The same with the programs of VSWITCH_OTHER_BINDIR: one build beside another in the same run."""
+    directory = "VSWITCH_OTHER_BINDIR"
+
+
+SWITCHES = {"vswitch": VSwitch, "other": OtherBuild, "ovs": OpenVSwitch, "testpmd": TestPMD}
 
 
 def build_guests(work):
@@ -184,21 +197,25 @@ def main():
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("switches", nargs="*", choices=[*SWITCHES, []])
     options = parser.parse_args()
-    names = options.switches or list(SWITCHES)
+    names = options.switches or ["vswitch", "ovs", "testpmd"]
     before = HUGE_PAGES.read_text()
     HUGE_PAGES.write_text("1200")
     work = pathlib.Path(tempfile.mkdtemp(prefix="vswitch-vhost-"))
     results = {}
     try:
         program = build_guests(work)
+        handover = str(work / "handover")
+        subprocess.run(["gcc", "-O2", "-pthread", str(HERE / "handover.c"), "-o", handover], check=True)
         for turn in range(options.rounds):
             for case in options.cases.split(","):
                 for name in names:
                     # The others' ports take no segments as they are set up here.
-                    if CASES[case][1] == "copies" and name != "vswitch":
+                    if CASES[case][1] == "copies" and name in ("ovs", "testpmd"):
                         continue
                     try:
+                        distance = float(run(handover))
                         result = measure(name, case, work, program, options.seconds)
+                        result["handover"] = round((distance + float(run(handover))) / 2, 1)
                     except (RuntimeError, subprocess.SubprocessError) as error:
                         print(f"# {case} {name}: {error}", file=sys.stderr, flush=True)
                         continue
@@ -207,20 +224,30 @@ def main():
     finally:
         HUGE_PAGES.write_text(before)
         shutil.rmtree(work, ignore_errors=True)
-    units = {"mpps": "million packets a second", "median": "µs one way", "copies": "of the bytes a second of a memcpy between areas of the rings' size"}
     for case, by_name in results.items():
-        key = CASES[case][1]
-        print(f"\n{case}: {units[key]}")
-        medians = {name: statistics.median(result[key] for result in rows) for name, rows in by_name.items()}
-        for name, rows in by_name.items():
-            values = sorted(result[key] for result in rows)
-            wrong = sum(result["wrong"] for result in rows)
-            ratio = f"  vswitch is {medians['vswitch'] / medians[name]:.2f} of it" if name != "vswitch" and "vswitch" in medians else ""
-            print(f"  {name:<8} {medians[name]:8.3f}  ({values[0]:.3f} to {values[-1]:.3f}){ratio}"
-                  + (f"  {wrong} packets came wrong" if wrong else ""))
-            if key == "copies":
-                near = statistics.median(row["near_copies"] for row in rows)
-                print(f"           {near:8.3f}  of a memcpy between two buffers that stay in the nearest cache")
+        for place, (low, high) in PLACES.items():
+            here = {name: [row for row in rows if low <= row["handover"] < high] for name, rows in by_name.items()}
+            show(case, place, {name: rows for name, rows in here.items() if rows})
+
+
+def show(case, place, by_name):
+    """Medians of the rounds in which the processors lay so."""
+    if not by_name:
+        return
+    units = {"mpps": "million packets a second", "median": "µs one way",
+             "copies": "of the bytes a second of a memcpy between areas of the rings' size"}
+    key = CASES[case][1]
+    print(f"\n{case}, processors {place}: {units[key]}")
+    medians = {name: statistics.median(row[key] for row in rows) for name, rows in by_name.items()}
+    for name, rows in by_name.items():
+        values = sorted(row[key] for row in rows)
+        wrong = sum(row["wrong"] for row in rows)
+        ratio = f"  vswitch is {medians['vswitch'] / medians[name]:.2f} of it" if name != "vswitch" and "vswitch" in medians else ""
+        print(f"  {name:<8} {medians[name]:8.3f}  ({values[0]:.3f} to {values[-1]:.3f}, {len(rows)} rounds){ratio}"
+              + (f"  {wrong} packets came wrong" if wrong else ""))
+        if key == "copies":
+            near = statistics.median(row["near_copies"] for row in rows)
+            print(f"           {near:8.3f}  of a memcpy between two buffers that stay in the nearest cache")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 import TestSupport
 import Testing
 
-/// The labs of examples/ that have guests do what they say.
+/// The labs of examples/ do what they say.
 @Suite(.enabled(if: canRunGuests, "needs root, qemu-system-x86 and busybox-static"), .serialized)
 struct ExampleTests {
-  @Test(arguments: ["examples/guest-lab.sh", "examples/libvirt-lab.sh"]) func allClaimsHold(script: String) throws {
+  @Test(arguments: [
+    "examples/guest-lab.sh", "examples/libvirt-lab.sh", "examples/gateway-lab.sh",
+    "examples/guest-router-lab.sh",
+  ]) func allClaimsHold(script: String) throws {
     let result = try runCommand(
       ["\(TestEnvironment.sourceDirectory)/\(script)"],
       environment: ["VSWITCH_BINDIR": TestEnvironment.programDirectory], deadline: .seconds(120))

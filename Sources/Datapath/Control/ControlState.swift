@@ -74,6 +74,8 @@ struct ControlState {
   ) throws(ConfigError) {
     let flows = try makeFlows(nextBridgeIdentifier, events, seed, config)
     flows.configureTables(config.flowTables)
+    // A router's rules tell first fragments, which have ports, from the others.
+    if config.isRouter { flows.fragmentHandling = .match }
     nextBridgeIdentifier += 1
     bridges[config.name] = BridgeState(config: config, macTable: macTable, flows: flows)
   }

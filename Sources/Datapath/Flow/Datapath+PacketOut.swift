@@ -35,7 +35,7 @@ extension Worker {
   /// Translates and runs a controller's actions.
   func send(_ data: [UInt8], from inPort: PortNumber, _ code: RuleCode, _ bridge: FlowBridge) {
     guard let forwarding = unsafe mailbox.forwarding?.pointee else { return }
-    burst.sendFromController(data, from: inPort, code, bridge, forwarding)
+    burst.sendFromController(data, from: inPort, code, bridge, forwarding, now: now)
     processPending()
     transmitDirty()
   }
@@ -43,7 +43,8 @@ extension Worker {
 
 extension Burst {
   func sendFromController(
-    _ data: [UInt8], from inPort: PortNumber, _ code: RuleCode, _ bridge: FlowBridge, _ forwarding: Forwarding
+    _ data: [UInt8], from inPort: PortNumber, _ code: RuleCode, _ bridge: FlowBridge, _ forwarding: Forwarding,
+    now: UInt32
   ) {
     guard data.count >= 14, data.count <= PacketPool.frameLimit, let index = pool.allocate() else { return }
     unsafe pool.room(index).copyBytes(from: data)
@@ -58,12 +59,13 @@ extension Burst {
       pool.recycle(index)
       return
     }
-    unsafe state.pointee.now = monotonicSeconds()
+    unsafe state.pointee.now = now
     unsafe state.pointee.nanoseconds = monotonicNanoseconds()
     unsafe flows.keys.pointee = key
     var context = unsafe ProgramContext(
       forwarding: forwarding, bridge: bridge, version: bridge.tables.version, now: state.pointee.nanoseconds)
     context.layout = layout
+    context.actions = code
     translate(index, &context, actions: code)
     settleFlows()
   }

@@ -23,10 +23,13 @@ package struct TracedPacket: Sendable {
   package var frame: [UInt8]?
   /// What connection tracking would find (`ct_state`).
   package var connectionState: UInt32?
+  /// Fields that are 0 are ones that nobody spoke of.
+  package var isSketch: Bool
 
   package init(key: FlowKey, frame: [UInt8]? = nil) {
     self.key = key
     self.frame = frame
+    isSketch = frame == nil
   }
 }
 
@@ -86,8 +89,9 @@ final class BridgeTracer {
     options.portText = { names[$0] ?? TraceText.port($0) }
     options.showsTags = true
     options.byteCount = packet.frame?.count
+    options.isRouter = state.bridges[bridge]?.config.isRouter ?? false
     if let connection = packet.connectionState { options.connectionState = connection }
-    options.normal = { [self] key in normal(bridge, key) }
+    options.normal = { [self] key in normal(bridge, key, isSketch: packet.isSketch) }
     options.flood = { entry, withoutNoFlood in
       names.keys.sorted().filter { number in
         let flags = reader.port(number)
@@ -101,6 +105,8 @@ final class BridgeTracer {
       var next = TracedPacket(key: key)
       next.key.inPort = PortNumber(openFlow10: peer.portNumber).rawValue
       next.connectionState = packet.connectionState
+      next.isSketch = packet.isSketch
+      if packet.isSketch, state.bridges[peer.bridge]?.config.isRouter == true { complete(&next.key, for: peer) }
       return self.trace(peer.bridge, next, depth: depth + 1)
     }
     // Without a controller the rules may not count.
@@ -116,10 +122,18 @@ final class BridgeTracer {
     return trace
   }
 
+  /// What is sent to a router has its address and hops left, unless something else was said.
+  private func complete(_ key: inout FlowKey, for port: OpenPort) {
+    if key.ethernetDestination == 0, let address = port.config.interface.hardwareAddress {
+      key.ethernetDestination = address.bits
+    }
+    if [0x0800, 0x86dd].contains(key.etherType), key.ipTTL == 0 { key.ipTTL = 64 }
+  }
+
   // MARK: NORMAL
 
   /// The same decision as `Burst.forwardNormal`, without learning.
-  private func normal(_ bridge: String, _ key: FlowKey) -> NormalTrace? {
+  private func normal(_ bridge: String, _ key: FlowKey, isSketch: Bool) -> NormalTrace? {
     guard let config = state.bridges[bridge]?.config else { return nil }
     let entry = PortNumber(key.inPort)
     let open = state.ports.filter { $0.key.bridge == bridge }
@@ -163,7 +177,9 @@ final class BridgeTracer {
     let isGroup = key.ethernetDestination & 0x0100_0000_0000 != 0
     if isGroup { decision.destination = .group }
     // A station that sends to itself has just been learned, unless its place is fixed.
-    let isItself = key.ethernetSource == key.ethernetDestination && known?.isStatic != true
+    // Addresses that nobody spoke of say nothing about that.
+    let isUntold = isSketch && key.ethernetDestination == 0
+    let isItself = key.ethernetSource == key.ethernetDestination && known?.isStatic != true && !isUntold
     if !isGroup, learns, let exit = isItself ? entry : number(known?.port), let exitPort = byNumber[exit] {
       decision.destination = .known(exit)
       return unicast(decision, arrival, from: port, to: (exit, exitPort), bridge)
@@ -213,8 +229,11 @@ final class BridgeTracer {
   /// The other end of a patch; nil if the port is none, or has none.
   private func peer(of port: OpenPort) -> OpenPort? {
     guard port.config.interface.kind == .patch, let wanted = port.config.interface.options["peer"] else { return nil }
-    let peer = state.ports.values.first { $0.config.name == wanted && $0.config.interface.kind == .patch }
-    return peer?.config.interface.options["peer"] == port.config.name ? peer : nil
+    // Several bridges may have ports of a name, both ends of a patch among them.
+    return state.ports.values.filter {
+      $0.config.name == wanted && $0.slot != port.slot && $0.config.interface.kind == .patch
+        && $0.config.interface.options["peer"] == port.config.name
+    }.min { $0.slot < $1.slot }
   }
 
   /// A command that would let the packet through.

@@ -80,7 +80,7 @@ extension Burst {
   private func runOrTranslate(_ index: PacketIndex, _ context: inout ProgramContext) {
     let bridge = context.bridge
     guard context.flow != MegaflowCache.noFlow, isCurrent(context) else {
-      translate(index, &context)
+      translate(index, &context, actions: context.actions)
       return
     }
     touch(context.flow, bridge, byteCount: UInt64(pool[index].byteCount))

@@ -29,6 +29,8 @@ struct ProgramContext {
   var isConnectionCleared = false
   /// The packet is not as it came any more.
   var isChanged = false
+  /// Of a packet from a controller; nil: the tables decide. They are gone through again when it comes back.
+  var actions: RuleCode?
 
   init(forwarding: Forwarding, bridge: FlowBridge, version: UInt64, now: UInt64) {
     self.forwarding = forwarding
@@ -110,7 +112,7 @@ extension Burst {
       case .checkLength:
         let blockEnd = end(position, step, steps.count)
         let middle = min(position &+ Int(truncatingIfNeeded: step.low & 0xffff_ffff), blockEnd)
-        let range = pool[index].byteCount > step.number ? position..<middle : middle..<blockEnd
+        let range = sentByteCount(index) > step.number ? position..<middle : middle..<blockEnd
         position = blockEnd
         unsafe runOnCopy(UnsafeBufferPointer(rebasing: steps[range]), index, context)
       case .recirculate:
@@ -149,6 +151,25 @@ extension Burst {
   }
 
   /// Where the steps that belong to a step end.
+  /// The length that `check_pkt_larger` compares: of what is still to be cut into segments, that of a segment, as in Linux.
+  private func sentByteCount(_ index: PacketIndex) -> UInt32 {
+    let offload = pool[index].offload
+    let start = Int(offload.checksumStart)
+    var headerByteCount = start
+    switch offload.segmentationType {
+    case OffloadMetadata.gsoNone: return pool[index].byteCount
+    // Its fragments have no transport header.
+    case OffloadMetadata.gsoUFO: break
+    case OffloadMetadata.gsoUDP: headerByteCount &+= 8
+    default:
+      // The data offset of the TCP header, at the checksum's start.
+      guard start &+ 13 <= pool.linearByteCount(index) else { return pool[index].byteCount }
+      headerByteCount &+= unsafe Int(pool.frame(index).load(fromByteOffset: start &+ 12, as: UInt8.self) &>> 4) &* 4
+    }
+    return min(
+      UInt32(truncatingIfNeeded: headerByteCount &+ Int(offload.gsoByteCount)), pool[index].byteCount)
+  }
+
   private func end(_ position: Int, _ step: ActionStep, _ count: Int) -> Int {
     min(position &+ Int(step.blockCount), count)
   }

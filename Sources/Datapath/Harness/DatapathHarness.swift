@@ -144,12 +144,14 @@ package final class DatapathHarness {
   }
 
   /// Runs a controller's actions on a packet and returns everything that leaves.
-  package func sendPacket(bridge: String, actions: [Action], data: [UInt8]) throws -> [Output] {
+  package func sendPacket(
+    bridge: String, inPort: PortNumber = .controller, actions: [Action], data: [UInt8]
+  ) throws -> [Output] {
     guard let flows = state.bridges[bridge]?.flows, let index = state.bridgeIndex(bridge) else { return [] }
     let code = try RuleCode(Instructions(apply: actions))
     defer { code.deallocate() }
     let owner = flows.makeBridge(index: index, ports: state.numberedPorts(of: bridge))
-    worker.send(data, from: .controller, code, owner.bridge)
+    worker.send(data, from: inPort, code, owner.bridge)
     withExtendedLifetime(owner) {}
     return step()
   }

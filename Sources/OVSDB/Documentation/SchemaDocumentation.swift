@@ -66,7 +66,8 @@ package enum SchemaDocumentation {
   /// From the root outwards.
   package static let tables: [TableDocumentation] = [
     root, bridge, port, interface, controller, manager, tls, mirror, qos, queue, flowTable, netFlow, sFlow, ipfix,
-    flowSampleCollectorSet, datapath, conntrackZone, conntrackTimeoutPolicy, autoAttach,
+    flowSampleCollectorSet, datapath, conntrackZone, conntrackTimeoutPolicy, autoAttach, router,
+    routerPort, route, routerPolicy,
   ]
 
   package static func table(_ name: String) -> TableDocumentation? { tables.first { $0.name == name } }

@@ -30,6 +30,8 @@ public struct BridgeConfig: Equatable, Sendable {
   public var hardwareAddress: MACAddress?
   /// `fail_mode=secure`: without a controller's rules nothing is forwarded.
   public var isSecure = false
+  /// It is a virtual router's, whose rules the switch itself makes.
+  public var isRouter = false
   /// Whether controllers are to program it (rows of Controller of type `primary`).
   public var hasControllers = false
   /// `flow_tables`, by table number.
@@ -163,7 +165,7 @@ public struct InterfaceConfig: Equatable, Sendable {
   public var portNumberRequest: UInt16?
   /// `mtu_request`, bytes.
   public var mtuRequest: Int?
-  /// `mac`, for internal ports.
+  /// `mac`, for internal ports; of a router's end of a patch the router's there.
   public var hardwareAddress: MACAddress?
 
   public init(name: String, kind: Kind) {

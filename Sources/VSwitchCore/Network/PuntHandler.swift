@@ -42,8 +42,7 @@ public struct Punt: Sendable {
 
   public init(
     router: RouterConfig, reason: PuntReason, inPort: PortNumber, arguments: [UInt8] = [],
-    pipeline: FlowKey = FlowKey(),
-    frame: [UInt8]
+    pipeline: FlowKey = FlowKey(), frame: [UInt8]
   ) {
     self.router = router
     self.reason = reason
@@ -60,7 +59,8 @@ public struct OutgoingFrame: Equatable, Sendable {
     /// Out of that port of the router, as it is.
     case port(PortNumber)
     /// An IP packet of the router's own, to be routed; its Ethernet addresses don't matter.
-    case routed
+    /// - Parameter inPort: of the packet that it answers; `PortNumber.controller`: of none.
+    case routed(inPort: PortNumber)
     /// On from the table where it was punted, with these registers.
     case resumed(inPort: PortNumber, table: RouterTable, outPort: PortNumber, nextHop: IPAddress)
   }
@@ -128,45 +128,32 @@ extension PuntHandler {
   public mutating func tick(now: UInt64) -> PuntReaction { PuntReaction() }
 }
 
-/// Tables of a router's bridge, in the order in which packets go through them.
-public enum RouterTable: UInt8, CaseIterable, Sendable {
-  /// Which frames are for the router.
-  case admission = 0
-  /// Who is where: punts ARP that tells something new.
-  case neighbourNews = 1
-  /// ARP, neighbour discovery, services.
-  case link = 2
-  /// The packet's connection, and the addresses that it had before translation.
-  case tracking = 3
-  /// Ports that are forwarded.
-  case forwards = 4
-  /// What is for the router itself.
-  case local = 5
-  case hopLimit = 6
-  case routes = 7
-  /// Which connections may pass.
-  case policies = 8
-  /// Connections are kept, with their source translated if need be.
-  case commit = 9
-  /// The MAC address of the next hop.
-  case neighbours = 10
-  case mtu = 11
-  case output = 12
-}
+extension OutgoingFrame.Way {
+  /// Where the packet-out is to have come in.
+  public var inPort: PortNumber {
+    switch self {
+    case .port: .controller
+    case .routed(let inPort): inPort
+    case .resumed(let inPort, _, _, _): inPort
+    }
+  }
 
-/// Registers of a router's pipeline.
-public enum RouterRegister {
-  /// IPv4; the low 32 bits of a register of its own.
-  public static var nextHopIPv4: Field { .reg0 }
-  /// All 128 bits of reg0 to reg3.
-  public static var nextHopIPv6: Field { .xxreg0 }
-  /// What addresses are kept in while they change places; the next 128 bits.
-  public static var scratch: Field { .xxreg1 }
-  public static var outPort: Field { .reg15 }
-  /// Bits of `flags`.
-  public static var flags: Field { .reg10 }
-  /// Larger than the exit port's MTU.
-  public static var tooBig: UInt128 { 1 }
-  /// The router's own packet: no policy, no hop.
-  public static var own: UInt128 { 2 }
+  /// What a packet-out does to send it.
+  public var actions: [Action] {
+    switch self {
+    case .port(let number): return [.output(number, maximumByteCount: 0)]
+    case .routed:
+      return [
+        .setField(RouterRegister.flags, value: RouterRegister.own, mask: RouterRegister.own),
+        .resubmit(port: nil, table: RouterTable.tracking.rawValue, withConntrackTuple: false),
+      ]
+    case .resumed(_, let table, let outPort, let nextHop):
+      let register = nextHop.isIPv6 ? RouterRegister.nextHopIPv6 : RouterRegister.nextHopIPv4
+      return [
+        .setField(RouterRegister.outPort, value: UInt128(outPort.rawValue), mask: RouterRegister.outPort.fullMask),
+        .setField(register, value: nextHop.bits, mask: register.fullMask),
+        .resubmit(port: nil, table: table.rawValue, withConntrackTuple: false),
+      ]
+    }
+  }
 }

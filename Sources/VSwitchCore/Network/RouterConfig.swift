@@ -146,7 +146,7 @@ public struct RouterPolicy: Equatable, Sendable {
     /// Dropped, and the sender is told.
     case reject
   }
-  /// The highest that matches counts; 0 to 1000.
+  /// The highest that matches counts; 0 to `priorityLimit`.
   public var priority = 100
   public var verdict: Verdict
   /// Names of router ports; nil: any.

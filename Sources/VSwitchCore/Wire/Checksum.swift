@@ -48,6 +48,9 @@ public struct InternetChecksum: BitwiseCopyable, Sendable {
     unsafe bytes.withUnsafeBytes { unsafe add($0) }
   }
 
+  /// Adds bytes as they follow those added before; for control code.
+  public mutating func add(_ bytes: [UInt8]) { unsafe bytes.withUnsafeBytes { unsafe add($0) } }
+
   /// Adds a 16-bit word (host order); for words of headers that are at an even place.
   @inlinable @inline(__always)
   public mutating func add(_ word: UInt16) { total &+= UInt64(word) }

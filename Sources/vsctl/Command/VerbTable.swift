@@ -29,6 +29,12 @@ enum VerbTable {
     AddZonePolicyCommand.self, DeleteZonePolicyCommand.self, ListZonePoliciesCommand.self,
     ListCapabilitiesCommand.self, AddAutoAttachCommand.self, DeleteAutoAttachCommand.self, GetAutoAttachCommand.self,
   ]
+  static let routers: [any ParsableCommand.Type] = [
+    AddRouterCommand.self, DeleteRouterCommand.self, ListRoutersCommand.self, AddRouterPortCommand.self,
+    DeleteRouterPortCommand.self, ListRouterPortsCommand.self, AddRouteCommand.self, DeleteRouteCommand.self,
+    ListRoutesCommand.self, AddRouterPolicyCommand.self, DeleteRouterPolicyCommand.self,
+    ListRouterPoliciesCommand.self, RouterGroup.self,
+  ]
   /// For those who build the switch, not for those who use it.
   static let hidden: [any ParsableCommand.Type] = [DocumentCommand.self]
   static let flows: [any ParsableCommand.Type] = [
@@ -48,7 +54,7 @@ enum VerbTable {
   ]
 
   static var all: [any ParsableCommand.Type] {
-    overview + bridges + ports + database + controllers + datapath + flows + runtime + hidden
+    overview + bridges + ports + database + controllers + datapath + routers + flows + runtime + hidden
   }
 
   /// Every verb by what is written on the command line.

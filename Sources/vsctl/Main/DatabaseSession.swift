@@ -135,6 +135,12 @@ struct DatabaseSession {
     case .vsctl:
       let rows = workspace.touchedInterfaces.compactMap { after.row("Interface", names[$0.uuid] ?? $0.uuid) }
       for line in rows.compactMap(InterfaceTrouble.report) { Terminal.complain(line, as: program) }
+      for (table, title) in NetworkTables.reporting {
+        for row in workspace.touched(table).compactMap({ after.row(table, names[$0.uuid] ?? $0.uuid) }) {
+          guard let error = row["error"].string else { continue }
+          Terminal.complain(row.name.isEmpty ? "\(title): \(error)" : "\(title) \(row.name): \(error)", as: program)
+        }
+      }
     case .openVSwitch:
       let made = workspace.inserted.filter { $0.table == "Interface" }
         .compactMap { after.row("Interface", names[$0.uuid] ?? $0.uuid) }

@@ -50,7 +50,7 @@ struct Invocation: Equatable {
     "--help", "-h", "--version", "-V", "--generate-completion-script", "--experimental-dump-help", "--help-hidden",
   ]
   /// Verbs of two words.
-  static let groups: Set<String> = ["fdb", "port", "datapath", "conntrack"]
+  static let groups: Set<String> = ["fdb", "port", "datapath", "conntrack", "router"]
   /// Verbs whose arguments may be any text, so that nothing among them is an option.
   static let literalVerbs: Set<String> = ["br-set-external-id", "comment", "help"]
 

@@ -38,6 +38,7 @@ struct VSCtl: ParsableCommand {
       CommandGroup(name: "Database", subcommands: VerbTable.database),
       CommandGroup(name: "Controller, manager, TLS", subcommands: VerbTable.controllers),
       CommandGroup(name: "Datapath and Auto Attach", subcommands: VerbTable.datapath),
+      CommandGroup(name: "Virtual router", subcommands: VerbTable.routers),
       CommandGroup(name: "Flow rules, groups and meters (OpenFlow)", subcommands: VerbTable.flows),
       CommandGroup(name: "Running switch", subcommands: VerbTable.runtime),
       CommandGroup(name: "Development", subcommands: VerbTable.hidden),

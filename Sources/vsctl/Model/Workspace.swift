@@ -158,8 +158,11 @@ final class Workspace {
   }
 
   /// The interfaces whose rows this command line made or changed, by name.
-  var touchedInterfaces: [Row] {
-    let touched = Set((Array(writes.keys) + inserted).filter { $0.table == "Interface" }.map(\.uuid))
-    return touched.compactMap { row("Interface", $0) }.sorted { Atom.precedes($0.name, $1.name) }
+  var touchedInterfaces: [Row] { touched("Interface") }
+
+  /// The rows of a table that this command line made or changed, by name.
+  func touched(_ table: String) -> [Row] {
+    let touched = Set((Array(writes.keys) + inserted).filter { $0.table == table }.map(\.uuid))
+    return touched.compactMap { row(table, $0) }.sorted { Atom.precedes($0.name, $1.name) }
   }
 }

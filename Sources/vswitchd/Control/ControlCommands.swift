@@ -16,6 +16,8 @@ struct ControlCommands: Sendable {
   let lock: RunDirectoryLock
   let started: ContinuousClock.Instant
   let coverage: Coverage
+  /// Nil in tests without routers.
+  let network: NetworkService?
   /// Ends the daemon.
   let end: @Sendable () -> Void
   let connectionEvents: ConnectionEventLog
@@ -24,7 +26,7 @@ struct ControlCommands: Sendable {
   init(
     plane: any SwitchPlane, reconciler: Reconciler, store: any ConfigurationStore, location: String, sink: LogSink,
     lock: RunDirectoryLock, started: ContinuousClock.Instant, coverage: Coverage = Coverage(),
-    end: @escaping @Sendable () -> Void
+    network: NetworkService? = nil, end: @escaping @Sendable () -> Void
   ) {
     self.plane = plane
     connectionEvents = ConnectionEventLog(plane: plane)
@@ -35,12 +37,13 @@ struct ControlCommands: Sendable {
     self.lock = lock
     self.started = started
     self.coverage = coverage
+    self.network = network
     self.end = end
   }
 
   var all: [ControlCommand] {
     fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands + flowCommands
-      + conntrackCommands
+      + conntrackCommands + routerCommands
   }
 
   /// What Open vSwitch says; with `--json` also what to do about it.

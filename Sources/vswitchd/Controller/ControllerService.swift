@@ -27,6 +27,8 @@ actor ControllerService: Service {
   private let places: RemotePlaces
   private let logger: Logger
   private let statusInterval: Duration
+  /// Takes what is of routers, which are bridges without controllers.
+  private let punts: PuntInbox?
   private var agents: [String: BridgeAgent] = [:]
   private var listeners: [String: [Listener]] = [:]
   /// What the database asked for last; nothing is done before `open`.
@@ -39,8 +41,9 @@ actor ControllerService: Service {
 
   init(
     store: any ConfigurationStore, plane: any FlowPlane, places: RemotePlaces, logger: Logger,
-    statusInterval: Duration = .seconds(5)
+    statusInterval: Duration = .seconds(5), punts: PuntInbox? = nil
   ) {
+    self.punts = punts
     self.store = store
     self.plane = plane
     self.places = places
@@ -132,11 +135,15 @@ actor ControllerService: Service {
   func run() async {
     await cancelWhenGracefulShutdown { [self] in
       await withTaskGroup(of: Void.self) { group in
-        group.addTask { [self, plane] in
-          for await packet in plane.controllerPackets { await agents[packet.bridge]?.tell(packet.packet) }
+        group.addTask { [self, plane, punts] in
+          for await packet in plane.controllerPackets where punts?.take(packet) != true {
+            await agents[packet.bridge]?.tell(packet.packet)
+          }
         }
-        group.addTask { [self, plane] in
-          for await outcome in plane.flowOutcomes { await agents[outcome.bridge]?.tell(outcome.outcome) }
+        group.addTask { [self, plane, punts] in
+          for await outcome in plane.flowOutcomes where punts?.take(outcome) != true {
+            await agents[outcome.bridge]?.tell(outcome.outcome)
+          }
         }
         group.addTask { [self] in
           while (try? await Task.sleep(for: statusInterval, tolerance: statusInterval / 10)) != nil {

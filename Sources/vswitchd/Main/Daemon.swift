@@ -34,11 +34,14 @@ struct Daemon: Sendable {
     try? RunDirectoryLock.makeDirectory(captureDirectory)
     let datapath = try Datapath(datapathOptions)
     let coverage = Coverage()
+    var random = SystemRandomNumberGenerator()
+    let network = NetworkService(plane: datapath, logger: Logger(label: "network"), seed: random.next())
     let controllers = ControllerService(
-      store: opened.store, plane: datapath, places: options.places, logger: Logger(label: "openflow"))
+      store: opened.store, plane: datapath, places: options.places, logger: Logger(label: "openflow"),
+      punts: network.inbox)
     let reconciler = Reconciler(
       store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage,
-      onApplied: { await controllers.follow($0, $1) })
+      routers: network, onApplied: { await controllers.follow($0, $1) })
     await reconciler.start()
 
     lock.removeStaleSockets()
@@ -46,7 +49,7 @@ struct Daemon: Sendable {
     let ending = EndRequest()
     let commands = ControlCommands(
       plane: datapath, reconciler: reconciler, store: opened.store, location: opened.location, sink: sink, lock: lock,
-      started: started, coverage: coverage, end: { ending.request() })
+      started: started, coverage: coverage, network: network, end: { ending.request() })
     let control: JSONRPCServer
     do {
       _ = try await opened.server?.listen(on: .unix(path: options.runDirectory + "/db.sock"))
@@ -62,7 +65,7 @@ struct Daemon: Sendable {
       ])
     ServiceManager.notify("READY=1\nMAINPID=\(lock.processID)", logger: logger)
 
-    var services: [any Service] = [reconciler, controllers, HangupService(sink: sink), ending]
+    var services: [any Service] = [reconciler, controllers, network, HangupService(sink: sink), ending]
     // A real ovsdb-server serves the clients of its database itself.
     if let server = opened.server { services.append(ManagerService(server, options)) }
     var configuration = ServiceGroupConfiguration(

@@ -34,8 +34,32 @@ enum ChangeFilter {
     "link_resets", "status",
   ]
 
+  /// Those that `NetworkState` reads of its own tables.
+  private static let networkColumns: [String: [String]] = [
+    "Router": ["name", "ports", "routes", "policies", "default_policy", "zone"],
+    "Router_Port": [
+      "name", "bridge", "tag", "addresses", "mac", "mtu", "masquerade", "router_advertisements", "other_config",
+    ],
+    "Route": ["prefix", "type", "next_hop", "port", "metric"],
+    "Router_Policy": [
+      "priority", "action", "in_port", "out_port", "source", "destination", "protocol", "source_ports",
+      "destination_ports",
+    ],
+  ]
+  /// Names that its ports may not have, or have to.
+  private static let nameColumns: [String: [String]] = [
+    "Open_vSwitch": ["bridges"], "Bridge": ["name"], "Port": ["name"], "Interface": ["name"], "Datapath": ["ct_zones"],
+  ]
+
   static func concernsDatapath(_ changes: Changes) -> Bool {
     concernsMoreThanPorts(changes) || touches(changes, otherColumns) || touches(changes, trackingColumns)
+      || touches(changes, networkColumns)
+  }
+
+  /// Whether `NetworkState` may be otherwise.
+  /// - Parameter mayNameBridges: whether there are routers, whose ports name bridges.
+  static func concernsNetwork(_ changes: Changes, mayNameBridges: Bool) -> Bool {
+    touches(changes, networkColumns) || mayNameBridges && touches(changes, nameColumns)
   }
 
   /// Whether more has changed than which ports there are and what they are.

@@ -60,8 +60,10 @@ struct DesiredState: Equatable, Sendable {
   /// Ports of which values were ignored.
   var portsWithWarnings: Set<QualifiedPort> = []
 
-  /// - Parameter numbering: keeps ports' numbers over calls.
-  init(_ database: DatabaseSnapshot, numbering: inout PortNumbering) {
+  /// - Parameters:
+  ///   - network: of the same database.
+  ///   - numbering: keeps ports' numbers over calls.
+  init(_ database: DatabaseSnapshot, network: NetworkState = NetworkState(), numbering: inout PortNumbering) {
     guard let root = database.only("Open_vSwitch") else {
       numbering.keep(bridges: [])
       return
@@ -79,8 +81,9 @@ struct DesiredState: Equatable, Sendable {
         }
       }
       attachOwnPort(to: row.name)
-      number(bridge: row.name, &numbering)
     }
+    attach(network)
+    for name in bridges.keys.sorted() { number(bridge: name, &numbering) }
     numbering.keep(bridges: Set(bridges.keys))
   }
 

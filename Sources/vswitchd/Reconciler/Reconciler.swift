@@ -33,6 +33,11 @@ actor Reconciler: Service {
   private var unread = Changes()
   /// What the last pass read, to which the datapath was brought; nil before the first.
   private var desired: DesiredState?
+  /// The routers that the database asks for.
+  private var network = NetworkState()
+  /// What `routers` was told last.
+  private var toldRouters: [RouterConfig] = []
+  private let routers: (any RouterFollower)?
   private var states = PortStates()
   private var appliedTimeouts: [UInt16: ConnectionTimeouts] = [:]
   /// What `onApplied` was told last.
@@ -70,9 +75,11 @@ actor Reconciler: Service {
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
     coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100),
+    routers: (any RouterFollower)? = nil,
     onApplied: @escaping @Sendable ([BridgePlan], PortNews) async -> Void = { _, _ in }
   ) {
     self.linkPause = linkPause
+    self.routers = routers
     self.store = store
     self.plane = plane
     self.logger = logger
@@ -84,6 +91,9 @@ actor Reconciler: Service {
 
   /// The bridges that the datapath has.
   var bridgeNames: [String] { desired?.bridges.keys.sorted() ?? [] }
+
+  /// What is wrong with routers, by name; with what belongs to one, by its name and a slash.
+  var networkErrors: [String: String] { network.errors }
 
   /// What the datapath was last brought to.
   var appliedConfig: SwitchConfig { desired?.config ?? SwitchConfig() }
@@ -197,6 +207,7 @@ actor Reconciler: Service {
     scope.ports?.formUnion(news.places)
     scope.ports?.formUnion(writtenPorts(changes))
     await applyTimeouts(of: database)
+    await tellRouters()
     await tellOpenFlow(news, database, mayBeOthers: scope.ports == nil)
     if !isWrittenBack || causes.statistics { scope.ports = nil }
     isWrittenBack = false
@@ -207,6 +218,27 @@ actor Reconciler: Service {
       statisticsMilliseconds = Settings(root[OpenVSwitch.Root.otherConfig])
         .integer("stats-update-interval", default: 5000, in: 1000...3_600_000)
     }
+  }
+
+  /// Reads the routers, if anything has changed that has to do with them.
+  /// - Returns: whether bridges or ports follow from them that are others than before.
+  private func readNetwork(_ changes: Changes, _ database: DatabaseSnapshot) -> Bool {
+    guard desired == nil || ChangeFilter.concernsNetwork(changes, mayNameBridges: !network.status.isEmpty) else {
+      return false
+    }
+    let read = NetworkState(database)
+    defer { network = read }
+    return !read.hasSamePorts(as: network)
+  }
+
+  /// Has the routers' rules brought to what is wanted, if it is new or did not work.
+  private func tellRouters() async {
+    guard let routers, let desired else { return }
+    let wanted = desired.numbered(network.routers)
+    if wanted == toldRouters { return }
+    let failures = await routers.follow(wanted)
+    toldRouters = failures.isEmpty ? wanted : []
+    for (name, error) in failures { network.fail(name, error) }
   }
 
   /// Gives zones of connection tracking the timeouts that the database has for them, if they are new.
@@ -220,9 +252,10 @@ actor Reconciler: Service {
   /// Brings the desired state up to date.
   /// - Returns: ports that are wanted otherwise than before, nil for any; and whether the datapath has to be told of all.
   private func read(_ changes: Changes, _ database: DatabaseSnapshot) -> (ports: Set<QualifiedPort>?, mustApply: Bool) {
-    if let changed = desired?.update(changes, to: database, numbering: &numbering) { return (changed, false) }
+    let isSame = !readNetwork(changes, database)
+    if isSame, let changed = desired?.update(changes, to: database, numbering: &numbering) { return (changed, false) }
     // An update that says no has left no state to compare with; the datapath compares by itself.
-    desired = DesiredState(database, numbering: &numbering)
+    desired = DesiredState(database, network: network, numbering: &numbering)
     return (nil, true)
   }
 
@@ -299,7 +332,7 @@ actor Reconciler: Service {
       counters: statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil, system: system,
       systemStatistics: StatusColumns.wantsStatistics(root) && (statistics || root["statistics"].isEmpty)
         ? await blocking { SystemStatistics.current() } : nil, scope: scope)
-    let operations = update.operations(&settled)
+    let operations = update.operations(&settled) + network.operations(database)
     guard !operations.isEmpty else {
       isWrittenBack = true
       return

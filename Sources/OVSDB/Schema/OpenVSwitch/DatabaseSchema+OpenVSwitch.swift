@@ -10,7 +10,9 @@ package enum OpenVSwitch {
     Manager.schema, Datapath.schema, CTZone.schema, CTTimeoutPolicy.schema, SSL.schema, AutoAttach.schema,
   ]
   /// What this switch has and Open vSwitch has not.
-  static let additionalTables: [TableSchema] = []
+  static let additionalTables: [TableSchema] = [
+    Router.schema, RouterPort.schema, Route.schema, RouterPolicy.schema,
+  ]
 }
 
 extension DatabaseSchema {

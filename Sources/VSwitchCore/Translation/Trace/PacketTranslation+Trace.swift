@@ -51,6 +51,7 @@ extension PacketTranslation {
         part.exits += later.exits
         part.hasExit = part.hasExit || later.hasExit
         part.normalDrop = part.normalDrop ?? later.normalDrop
+        part.routerDrop = part.routerDrop ?? later.routerDrop
         part.laterDrop = part.laterDrop ?? later.result.drop.map { ($0, later.recorder, later.finalKey) }
       }
       var end = TraceEnd(options: options, recorder: part.recorder)
@@ -58,6 +59,7 @@ extension PacketTranslation {
       part.followed = end.followed + part.followed
       part.exits = end.exits + part.exits
       part.hasExit = part.hasExit || end.hasExit
+      part.routerDrop = part.routerDrop ?? end.routerDrop
       for (key, decision) in end.normals {
         var node = TraceNode(.action, "NORMAL:")
         node.children = decision.lines(
@@ -91,9 +93,11 @@ extension PacketTranslation {
     var followed: [Trace] = []
     var exits: [TraceExit] = []
     var hasExit = false
+    var routerDrop: (name: String, explanation: String, remedy: String?)?
   }
 
   private static func outcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
+    if options.isRouter, !part.hasExit { return routerOutcome(part, options) }
     let drop: (DropReason, TraceRecorder, FlowKey)? =
       part.result.drop.map { ($0, part.recorder, part.finalKey) } ?? part.laterDrop
     guard let (reason, recorder, key) = drop else {
@@ -115,6 +119,25 @@ extension PacketTranslation {
     return TraceOutcome(
       actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description,
       remedy: TraceEnd(options: options, recorder: recorder).remedy(reason, key: key))
+  }
+
+  /// Why a router does not pass a packet on.
+  private static func routerOutcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
+    if let drop = part.routerDrop {
+      return TraceOutcome(
+        actions: part.sentences, exits: part.exits, drop: drop.name, explanation: drop.explanation, remedy: drop.remedy)
+    }
+    let (reason, recorder, key) =
+      part.result.drop.map { ($0, part.recorder, part.finalKey) } ?? part.laterDrop
+      ?? (.ruleDrops, part.recorder, part.finalKey)
+    guard [.ruleDrops, .tableMiss].contains(reason) else {
+      return TraceOutcome(
+        actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description)
+    }
+    let end = RouterTrace.end(
+      bridge: options.bridge, table: recorder.lastTable, rule: recorder.lastRule, key: key)
+    return TraceOutcome(
+      actions: part.sentences, exits: part.exits, drop: reason.name, explanation: end.explanation, remedy: end.remedy)
   }
 
   /// The packet as it comes back.

@@ -133,6 +133,8 @@ public struct TraceOptions {
   public var connectionState: UInt32 = 0x21
   /// Length of the packet; nil shows both ways where it matters.
   public var byteCount: Int?
+  /// The tables are those of a virtual router.
+  public var isRouter = false
 
   public init(
     bridge: String, matchText: @escaping (Match) -> String = TraceText.match,

@@ -9,6 +9,8 @@ struct TraceEnd {
   private(set) var exits: [TraceExit] = []
   /// Whether the packet goes anywhere.
   private(set) var hasExit = false
+  /// Why a router did not pass it on, and what would let it through.
+  private(set) var routerDrop: (name: String, explanation: String, remedy: String?)?
 
   init(options: TraceOptions, recorder: TraceRecorder) {
     self.options = options
@@ -50,6 +52,7 @@ struct TraceEnd {
         var inner = packet
         sentences(block, &inner, &result)
       case .selectGroup: select(step, block, packet, &result)
+      case .controller where options.isRouter: punt(block, packet, &result)
       case .checkLength: branch(step, block, packet, &result)
       case .normal: normal(step, packet, &result)
       case .output: output(PortNumber(step.number), "", step, packet, &result)
@@ -74,6 +77,25 @@ struct TraceEnd {
     default: break
     }
     result.append(text + TraceEnd.list(packet.changes))
+  }
+
+  /// Goes to a service of the router.
+  private mutating func punt(_ block: ArraySlice<ActionStep>, _ packet: Packet, _ result: inout [String]) {
+    // The first byte of the user data (see `Burst.putData`).
+    guard let data = block.first(where: { $0.operation == .data }),
+      let reason = PuntReason(rawValue: UInt8(truncatingIfNeeded: data.high))
+    else { return }
+    var key = packet.key
+    for step in block where step.operation == .setPipeline && Int(step.number) < FlowKey.wordCount {
+      key.words[Int(step.number)] = step.low
+    }
+    let end = RouterTrace.punt(reason, bridge: options.bridge, rule: recorder.lastRule, key: key)
+    guard let drop = end.drop else {
+      hasExit = true
+      result.append(end.sentence)
+      return
+    }
+    routerDrop = (drop, end.sentence, end.remedy)
   }
 
   private static func list(_ changes: [String]) -> String {

@@ -7,6 +7,7 @@ build="libpcap-dev libnl-3-dev libnl-route-3-dev liburing-dev libsqlite3-dev pkg
 demo="iproute2 iputils-ping iperf3 tcpdump"
 test="$demo curl ethtool mininet net-tools nftables openssl openvswitch-switch procps python3 python3-venv socat strace systemd traceroute util-linux vsftpd"
 test+=" qemu-system-x86 busybox-static xz-utils dpdk-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
+test+=" isc-dhcp-client bind9-dnsutils dnsmasq-base"
 
 wanted=""
 for group in "${@:-build demo test}"; do

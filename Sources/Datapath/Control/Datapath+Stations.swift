@@ -40,6 +40,19 @@ extension Datapath {
     }
   }
 
+  /// Where stations of a VLAN were last seen, as numbers of the bridge's ports; nil: nowhere.
+  package func ports(bridge: String, vlan: UInt16, of stations: [MACAddress]) -> [UInt16?] {
+    state.withLock { state in
+      guard let table = state.bridges[bridge]?.macTable else { return stations.map { _ in nil } }
+      var numbers: [UInt16: UInt16] = [:]
+      for port in state.ports.values where port.bridge == bridge { numbers[port.slot] = port.portNumber }
+      let slots = worker.mailbox.perform { worker in
+        stations.map { table.port(vlan: vlan, address: $0.bits, now: worker.now) }
+      }
+      return slots.map { slot in slot.flatMap { numbers[$0] } }
+    }
+  }
+
   /// Removes learned entries (static ones stay); of one VLAN or port if given.
   /// - Returns: how many were removed.
   package func flushMACTable(bridge: String, vlan: UInt16? = nil, port: String? = nil) throws(ConfigError) -> Int {

@@ -31,11 +31,7 @@ struct PortOpener {
           cause: "\(config.interface.name): patch type requires valid 'peer' argument",
           remedy: "set options:peer to the name of the patch port at the other bridge")
       }
-      guard peer != config.interface.name else {
-        throw ConfigError(
-          cause: "\(config.interface.name): patch peer must not be self",
-          remedy: "set options:peer to the name of the patch port at the other bridge")
-      }
+      // Both ends of a router's port have its name. One that names itself alone has no peer (`SlotTable`).
       return OpenedPort()
     case .pcap: return try openPcap(config.interface, slot: slot)
     case .vhostUser, .vhostUserClient: return try openVhostUser(config.interface, slot: slot)

@@ -67,7 +67,7 @@ package enum SchemaDocumentation {
   package static let tables: [TableDocumentation] = [
     root, bridge, port, interface, controller, manager, tls, mirror, qos, queue, flowTable, netFlow, sFlow, ipfix,
     flowSampleCollectorSet, datapath, conntrackZone, conntrackTimeoutPolicy, autoAttach, router,
-    routerPort, route, routerPolicy,
+    routerPort, route, routerPolicy, natNetwork, staticLease, forward, dhcpLease,
   ]
 
   package static func table(_ name: String) -> TableDocumentation? { tables.first { $0.name == name } }

@@ -122,8 +122,11 @@ extension Compilation {
     keep.zone = .immediate(router.zone)
     for port in router.ports where port.masquerades {
       for isIPv6 in [false, true] {
-        // Not the link-local address: it means nothing further on.
-        guard let address = port.addresses.first(where: { $0.address.isIPv6 == isIPv6 && !$0.address.isLinkLocal })
+        // Not the link-local address of IPv6: it means nothing further on.
+        guard
+          let address = port.addresses.first(where: {
+            $0.address.isIPv6 == isIPv6 && !(isIPv6 && $0.address.isLinkLocal)
+          })
         else { continue }
         var translation = NetworkTranslation()
         translation.kind = .source

@@ -53,6 +53,8 @@ public struct RouterPort: Equatable, Sendable {
   public var advertisement: RouterAdvertisement?
   /// Connections that leave here get this port's address as their source.
   public var masquerades = false
+  /// The port is a device of this host, of the port's name, and not on a bridge.
+  public var isHostDevice = false
   /// What the switch itself serves here.
   public var services: Set<PuntReason> = []
 

@@ -37,6 +37,11 @@ enum VerbTable {
   ]
   /// For those who build the switch, not for those who use it.
   static let hidden: [any ParsableCommand.Type] = [DocumentCommand.self]
+  static let natNetworks: [any ParsableCommand.Type] = [
+    AddNATNetworkCommand.self, DeleteNATNetworkCommand.self, ListNATNetworksCommand.self, ShowNATNetworkCommand.self,
+    ForwardCommand.self, UnforwardCommand.self, ListForwardsCommand.self, AddLeaseCommand.self,
+    DeleteLeaseCommand.self, LeasesCommand.self,
+  ]
   static let flows: [any ParsableCommand.Type] = [
     AddFlowCommand.self, AddFlowsCommand.self, ModifyFlowsCommand.self, DeleteFlowsCommand.self,
     ReplaceFlowsCommand.self, DiffFlowsCommand.self, DumpFlowsCommand.self, DumpAggregateCommand.self,
@@ -54,7 +59,7 @@ enum VerbTable {
   ]
 
   static var all: [any ParsableCommand.Type] {
-    overview + bridges + ports + database + controllers + datapath + routers + flows + runtime + hidden
+    overview + bridges + ports + database + controllers + datapath + routers + natNetworks + flows + runtime + hidden
   }
 
   /// Every verb by what is written on the command line.

@@ -39,6 +39,7 @@ struct VSCtl: ParsableCommand {
       CommandGroup(name: "Controller, manager, TLS", subcommands: VerbTable.controllers),
       CommandGroup(name: "Datapath and Auto Attach", subcommands: VerbTable.datapath),
       CommandGroup(name: "Virtual router", subcommands: VerbTable.routers),
+      CommandGroup(name: "NAT network", subcommands: VerbTable.natNetworks),
       CommandGroup(name: "Flow rules, groups and meters (OpenFlow)", subcommands: VerbTable.flows),
       CommandGroup(name: "Running switch", subcommands: VerbTable.runtime),
       CommandGroup(name: "Development", subcommands: VerbTable.hidden),

@@ -25,7 +25,7 @@ extension Workspace {
     case "AutoAttach": [.holder(table: "Bridge", name: "name", column: "auto_attach")]
     case "QoS": [.holder(table: "Port", name: "name", column: "qos")]
     case "Flow_Sample_Collector_Set": [.column("id")]
-    case "Bridge", "Port", "Interface", "Mirror", "Flow_Table", "Router", "Router_Port":
+    case "Bridge", "Port", "Interface", "Mirror", "Flow_Table", "Router", "Router_Port", "NAT_Network":
       [.column("name")]
     default: []
     }

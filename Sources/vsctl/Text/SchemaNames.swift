@@ -9,6 +9,9 @@ extension DatabaseSchema {
     switch NameMatch(word, in: names) {
     case .one(let name): if let table = tables[name] { return table }
     case .several(let found):
+      // What is short enough for Open vSwitch's tables stays so beside ours.
+      let stock = found.filter { DatabaseSchema.stockOpenVSwitch.tables[$0] != nil }
+      if stock.count == 1, let table = tables[stock[0]] { return table }
       throw CommandFault(
         "\"\(word)\" matches multiple table names: \(found.joined(separator: ", "))",
         remedy: "write more of the name")

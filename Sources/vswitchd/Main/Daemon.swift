@@ -35,13 +35,18 @@ struct Daemon: Sendable {
     let datapath = try Datapath(datapathOptions)
     let coverage = Coverage()
     var random = SystemRandomNumberGenerator()
-    let network = NetworkService(plane: datapath, logger: Logger(label: "network"), seed: random.next())
+    let relay = ServiceRelay()
+    let network = NetworkService(
+      plane: datapath, logger: Logger(label: "network"), seed: random.next(), handlers: [relay])
+    let natNetworks = NATNetworkService(
+      plane: datapath, store: opened.store, logger: Logger(label: "natnet"), relay: relay,
+      wallSeconds: { Int64(time(nil)) }, neighbours: { await network.neighbours(of: $0) ?? [] })
     let controllers = ControllerService(
       store: opened.store, plane: datapath, places: options.places, logger: Logger(label: "openflow"),
       punts: network.inbox)
     let reconciler = Reconciler(
       store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage,
-      routers: network, onApplied: { await controllers.follow($0, $1) })
+      routers: network, natNetworks: natNetworks, onApplied: { await controllers.follow($0, $1) })
     await reconciler.start()
 
     lock.removeStaleSockets()
@@ -65,7 +70,7 @@ struct Daemon: Sendable {
       ])
     ServiceManager.notify("READY=1\nMAINPID=\(lock.processID)", logger: logger)
 
-    var services: [any Service] = [reconciler, controllers, network, HangupService(sink: sink), ending]
+    var services: [any Service] = [reconciler, controllers, network, natNetworks, HangupService(sink: sink), ending]
     // A real ovsdb-server serves the clients of its database itself.
     if let server = opened.server { services.append(ManagerService(server, options)) }
     var configuration = ServiceGroupConfiguration(

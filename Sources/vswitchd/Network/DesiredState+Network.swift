@@ -15,20 +15,41 @@ extension DesiredState {
       config.isRouter = true
       var bridge = Bridge(row: RowUUID(high: 0, low: 0), config: config)
       for port in router.ports {
+        if port.isHostDevice {
+          bridge.ports[port.name] = Self.device(port.name, VLANConfig())
+          continue
+        }
         guard bridges[port.bridge]?.ports[port.name] == nil, bridges[port.bridge] != nil else { continue }
         // Frames have a tag on the bridge, none at the router.
-        var vlan = VLANConfig()
-        if let tag = port.tag {
-          vlan.mode = .access
-          vlan.tag = tag
-        }
-        bridges[port.bridge]?.ports[port.name] = Self.end(of: port, vlan)
+        bridges[port.bridge]?.ports[port.name] = Self.end(of: port, Self.access(port.tag))
         var inner = Self.end(of: port, VLANConfig())
         inner.config?.interface.hardwareAddress = port.hardwareAddress
         bridge.ports[port.name] = inner
       }
       bridges[router.name] = bridge
     }
+    for port in network.hostPorts where bridges[port.bridge]?.ports[port.name] == nil {
+      bridges[port.bridge]?.ports[port.name] = Self.device(port.name, Self.access(port.tag))
+    }
+  }
+
+  private static func access(_ tag: UInt16?) -> VLANConfig {
+    var vlan = VLANConfig()
+    if let tag {
+      vlan.mode = .access
+      vlan.tag = tag
+    }
+    return vlan
+  }
+
+  /// A device of this host.
+  private static func device(_ name: String, _ vlan: VLANConfig) -> Port {
+    var port = Port(name: name)
+    var config = PortConfig(name: name, interface: InterfaceConfig(name: name, kind: .internal))
+    config.vlan = vlan
+    port.config = config
+    port.wish = PortNumbering.Wish(port: name, isLocal: false, request: nil, previous: nil)
+    return port
   }
 
   /// One end of a router's port; both have its name, and so name each other by it.

@@ -14,36 +14,41 @@ struct NetworkState: Equatable, Sendable {
   }
 
   /// In order of their names. Ports have no numbers yet.
-  private(set) var routers: [RouterConfig] = []
-  private(set) var status: [Status] = []
+  var routers: [RouterConfig] = []
+  var status: [Status] = []
   /// Names of the ports that bridges have for routers.
-  private(set) var portNames: Set<String> = []
+  var portNames: Set<String> = []
+  /// In order of their names.
+  var natNetworks: [NATNetworkConfig] = []
+  var hostPorts: [HostPort] = []
   /// Rows of the routers; of what was made of other rows those.
-  private var rows: [String: (table: String, row: RowUUID)] = [:]
+  var rows: [String: (table: String, row: RowUUID)] = [:]
   /// The routers that rows of ports, routes and policies belong to.
-  private var owners: [RowUUID: String] = [:]
+  var owners: [RowUUID: String] = [:]
 
   static func == (a: Self, b: Self) -> Bool {
-    a.routers == b.routers && a.status == b.status && a.portNames == b.portNames
+    a.routers == b.routers && a.status == b.status && a.portNames == b.portNames && a.natNetworks == b.natNetworks
+      && a.hostPorts == b.hostPorts
   }
 
   init() {}
 
   init(_ database: DatabaseSnapshot) {
     let rows = database.rows("Router").sorted { $0.name < $1.name }
-    if rows.isEmpty { return }
+    if rows.isEmpty, database.rows("NAT_Network").isEmpty { return }
     var zones = ZoneChoice(database)
     for row in rows { read(row, database, &zones) }
+    readNATNetworks(database, &zones)
   }
 
   /// Whether the same bridges and ports follow from both.
   func hasSamePorts(as other: NetworkState) -> Bool {
-    guard routers.count == other.routers.count else { return false }
+    guard routers.count == other.routers.count, hostPorts == other.hostPorts else { return false }
     return zip(routers, other.routers).allSatisfy { a, b in
       a.name == b.name && a.ports.count == b.ports.count
         && zip(a.ports, b.ports).allSatisfy {
           $0.name == $1.name && $0.bridge == $1.bridge && $0.tag == $1.tag
-            && $0.hardwareAddress == $1.hardwareAddress
+            && $0.hardwareAddress == $1.hardwareAddress && $0.isHostDevice == $1.isHostDevice
         }
     }
   }
@@ -140,7 +145,8 @@ struct ZoneChoice {
     for datapath in database.rows("Datapath") {
       taken.formUnion(datapath[OpenVSwitch.Datapath.ctZones].keys.compactMap(UInt16.init(exactly:)))
     }
-    for row in database.rows("Router").sorted(by: { $0.name < $1.name }) {
+    let rows = ["Router", "NAT_Network"].flatMap { database.rows($0).sorted { $0.name < $1.name } }
+    for row in rows {
       if let zone = row[OpenVSwitch.Router.zone].flatMap(UInt16.init(exactly:)), owners[zone] == nil {
         owners[zone] = row.uuid
       }

@@ -41,6 +41,15 @@ enum ChangeFilter {
       "name", "bridge", "tag", "addresses", "mac", "mtu", "masquerade", "router_advertisements", "other_config",
     ],
     "Route": ["prefix", "type", "next_hop", "port", "metric"],
+    "NAT_Network": [
+      "name", "kind", "bridge", "tag", "subnets", "uplink", "addresses", "gateways", "dhcp", "dns", "pool",
+      "lease_time",
+      "domain", "search", "servers", "mtu", "next_server", "boot_file", "static_leases", "forwards", "zone",
+    ],
+    "Static_Lease": ["mac", "address", "name"],
+    "Forward": ["protocol", "port", "address", "target", "target_port"],
+    // Whom a forward by name leads to. Not when leases end: that is written at each renewal.
+    "DHCP_Lease": ["network", "address", "mac", "name"],
     "Router_Policy": [
       "priority", "action", "in_port", "out_port", "source", "destination", "protocol", "source_ports",
       "destination_ports",

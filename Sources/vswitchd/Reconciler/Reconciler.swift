@@ -38,6 +38,8 @@ actor Reconciler: Service {
   /// What `routers` was told last.
   private var toldRouters: [RouterConfig] = []
   private let routers: (any RouterFollower)?
+  private let natNetworks: (any NATNetworkFollower)?
+  private var toldNATNetworks: [NATNetworkConfig] = []
   private var states = PortStates()
   private var appliedTimeouts: [UInt16: ConnectionTimeouts] = [:]
   /// What `onApplied` was told last.
@@ -75,11 +77,12 @@ actor Reconciler: Service {
   init(
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
     coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100),
-    routers: (any RouterFollower)? = nil,
+    routers: (any RouterFollower)? = nil, natNetworks: (any NATNetworkFollower)? = nil,
     onApplied: @escaping @Sendable ([BridgePlan], PortNews) async -> Void = { _, _ in }
   ) {
     self.linkPause = linkPause
     self.routers = routers
+    self.natNetworks = natNetworks
     self.store = store
     self.plane = plane
     self.logger = logger
@@ -235,9 +238,14 @@ actor Reconciler: Service {
   private func tellRouters() async {
     guard let routers, let desired else { return }
     let wanted = desired.numbered(network.routers)
-    if wanted == toldRouters { return }
-    let failures = await routers.follow(wanted)
+    if wanted == toldRouters, network.natNetworks == toldNATNetworks { return }
+    var failures = await routers.follow(wanted)
     toldRouters = failures.isEmpty ? wanted : []
+    if let natNetworks {
+      let others = await natNetworks.follow(network.natNetworks, wanted, database)
+      toldNATNetworks = others.isEmpty ? network.natNetworks : []
+      failures.merge(others) { first, _ in first }
+    }
     for (name, error) in failures { network.fail(name, error) }
   }
 

@@ -148,9 +148,9 @@ actor NetworkService: Service, RouterFollower {
   }
 
   private func handle(_ punt: Punt, _ now: UInt64) -> PuntReaction {
-    if neighbours.reasons.contains(punt.reason) { return neighbours.handle(punt, now: now) }
     if errors.reasons.contains(punt.reason) { return errors.handle(punt, now: now) }
     var reaction = PuntReaction()
+    if neighbours.reasons.contains(punt.reason) { reaction = neighbours.handle(punt, now: now) }
     for i in others.indices where others[i].reasons.contains(punt.reason) {
       reaction.append(others[i].handle(punt, now: now))
     }

@@ -1,5 +1,5 @@
 // Punted packets that wait for the service: taken from the stream of packets for controllers at once, so that nobody's flood keeps
-// those of others away. Each router has so many a second, port by port in turn. Any thread.
+// those of others away. Each router has so many a second, port by port and reason by reason in turn. Any thread.
 
 import Datapath
 import Synchronization
@@ -51,7 +51,9 @@ final class PuntInbox: Sendable {
     let isOurs = state.withLock { state in
       guard state.queues[packet.bridge] != nil else { return false }
       let now = clock()
-      if let first = state.queues[packet.bridge]?.add(packet.packet, port: packet.packet.inPort, now: now) {
+      // By reason, too: a port's flood of DHCP or questions does not keep its ARP away.
+      let source = packet.packet.inPort << 8 | UInt32(packet.packet.userData.first ?? 0)
+      if let first = state.queues[packet.bridge]?.add(packet.packet, port: source, now: now) {
         if state.ready.count < Self.readyLimit {
           state.ready.append((packet.bridge, first))
         } else {

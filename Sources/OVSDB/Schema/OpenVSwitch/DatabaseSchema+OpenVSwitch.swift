@@ -11,7 +11,8 @@ package enum OpenVSwitch {
   ]
   /// What this switch has and Open vSwitch has not.
   static let additionalTables: [TableSchema] = [
-    Router.schema, RouterPort.schema, Route.schema, RouterPolicy.schema,
+    Router.schema, RouterPort.schema, Route.schema, RouterPolicy.schema, NATNetwork.schema, StaticLease.schema,
+    Forward.schema, DHCPLease.schema,
   ]
 }
 

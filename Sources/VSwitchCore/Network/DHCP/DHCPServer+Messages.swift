@@ -130,7 +130,9 @@ extension DHCPServer {
     let seconds = setLeaseTimes(&reply, message)
     let lease = DHCPLease(
       address: address, hardwareAddress: client.hardwareAddress, clientIdentifier: client.identifier,
-      name: name(for: client, message), expires: time.wallSeconds &+ Int64(seconds))
+      // A client that says no name this time keeps the one it had.
+      name: name(for: client, message) ?? (former?.address == address ? former?.name : nil),
+      expires: time.wallSeconds &+ Int64(seconds))
     var effects: [Effect] = []
     if let former, former.address != address {
       leases.remove(former.address)

@@ -71,6 +71,8 @@ package struct DHCPServer: Sendable {
   static let offerNanoseconds: UInt64 = 30_000_000_000
   static let probeNanoseconds: UInt64 = 200_000_000
   static let declineNanoseconds: UInt64 = 600_000_000_000
+  /// How often what has run out is looked for.
+  static let sweepNanoseconds: UInt64 = 30_000_000_000
 
   package private(set) var settings: DHCPSettings
   package internal(set) var leases = LeaseTable()
@@ -148,6 +150,11 @@ package struct DHCPServer: Sendable {
     return leases[address]?.name
   }
 
+  /// The name of a station.
+  package func name(of station: MACAddress) -> String? {
+    staticByMAC[station]?.name ?? leases.lease(of: DHCPClient(hardwareAddress: station))?.name
+  }
+
   /// The hardware address that a name stands for.
   package func hardwareAddress(named name: String) -> MACAddress? {
     staticByName[name] ?? leases.lease(named: name)?.hardwareAddress
@@ -210,7 +217,7 @@ package struct DHCPServer: Sendable {
       effects += offer(probe.address, to: probe.request, probe.datagram)
     }
     guard time.now >= nextExpiry else { return effects }
-    nextExpiry = time.now &+ 5_000_000_000
+    nextExpiry = time.now &+ Self.sweepNanoseconds
     declined = declined.filter { $0.value > time.now }
     offerOrder.removeAll { offers[$0].map { $0.expires <= time.now } ?? true }
     offers = offers.filter { $0.value.expires > time.now }

@@ -5,7 +5,7 @@
 // `deallocate`. Invariants: at most `maskLimit` masks and `flowLimit` flows; a flow's number is good together with its
 // generation. Full tables take the place of what was not used lately; a decision that finds no room is run and forgotten, so
 // hostile traffic costs itself the translation and no more (it cannot grow anything). One port has at most half of the masks
-// and three quarters of the flows, so that what it sends leaves room for the decisions of others.
+// and seven eighths of the flows, so that what it sends leaves room for the decisions of others.
 // Whether a flow is still right is its user's business: see `FlowForwarding`.
 
 import Glibc
@@ -13,11 +13,11 @@ import VSwitchCore
 
 /// Handle of a bridge's cache in one worker: copies name the same.
 @safe struct MegaflowCache: @unchecked Sendable {
-  static var flowLimit: Int { 1 << 16 }
+  static var flowLimit: Int { 1 << 17 }
   static var maskLimit: Int { 64 }
   /// Of one port.
   static var portMaskLimit: UInt32 { 32 }
-  static var portFlowLimit: UInt32 { 3 << 14 }
+  static var portFlowLimit: UInt32 { 7 << 14 }
   /// Most flows of a mask that gives way to another one.
   private static var evictedFlowLimit: Int { 4096 }
   static var noFlow: UInt32 { .max }
@@ -25,7 +25,7 @@ import VSwitchCore
   static var pointLimit: UInt32 { 16 }
   /// Steps of all flows together.
   static var stepLimit: Int { 1 << 18 }
-  private static var bucketCount: Int { 1 << 17 }
+  private static var bucketCount: Int { 1 << 18 }
 
   struct Flow {
     /// Bits outside of the mask are 0. First, so that its words are where the flow is.

@@ -448,7 +448,7 @@ import VSwitchCore
           return .flow(change)
         } + [rule(priority: 1, [(.ethernetSource, 0x0200_0000_0001)], [output(3)]), rule(priority: 0, [], [output(2)])])
     var random = SeededGenerator(seed: 1)
-    for number in 0..<70_000 {
+    for number in 0..<bridge.flowCache(bridge: "br0").flowLimit {
       let source = UInt32.random(in: 2...UInt32.max, using: &random)
       let found = ports(
         bridge,

@@ -14,13 +14,13 @@ extension FlowTables {
   }
 
   /// Whether a change is one of a single rule, whatever the tables hold, and nothing comes of it that is told to anybody: no rule
-  /// gives way to another, or goes with it, and nobody watches.
+  /// gives way to another, or goes with it, nobody watches, and no large hash table is about to be filled anew.
   public func isBrief(_ mod: FlowMod) -> Bool {
     guard Int(mod.table) < FlowTables.tableCount, mod.command == .add || mod.command == .modifyStrict else {
       return false
     }
     return !mod.flags.contains(.checkOverlap) && !limits[Int(mod.table)].evicts && !ruleReferences.hasLearned
-      && !reportsEvents
+      && !reportsEvents && !(classifiers[Int(mod.table)]?.isAboutToGrow ?? false)
   }
 
   private func add(_ mod: FlowMod, now: UInt64) throws(TableError) {

@@ -112,10 +112,19 @@ extension FlowTables {
       if let other = cursor.other {
         try tables.perform(other, now: now)
       } else {
+        tables.fetchPlace(after: cursor)
         try tables.perform(cursor.flowMod, now: now)
       }
       return true
     }
+  }
+
+  /// Has the place of a rule that will be added soon fetched meanwhile: in a large table it is in no cache.
+  private func fetchPlace(after cursor: borrowing TableChangeList.Cursor) {
+    guard let subtable = classifiers[Int(min(cursor.flowMod.table, 253))]?.latestSubtable,
+      let hash = cursor.upcomingHash(4, seed: subtable.seed)
+    else { return }
+    subtable.prefetch(hash)
   }
 
   /// - Parameter performNext: makes the next change; false if there is none.

@@ -147,6 +147,20 @@ public struct TableChangeList: Sendable {
       return true
     }
 
+    /// What the values of a later change would hash to, if it is of the same shape: a guess by which memory is fetched early.
+    /// - Parameter distance: in changes, from 1.
+    func upcomingHash(_ distance: Int, seed: UInt64) -> UInt32? {
+      let wordCount = flowMod.match.words.count
+      let start = position + (distance - 1) * (TableChangeList.headWordCount + wordCount)
+      let first = start + TableChangeList.headWordCount
+      guard other == nil, chunk < list.chunks.count, first + wordCount <= list.chunks[chunk].count,
+        UInt32(list.chunks[chunk][start] >> 32) == shape
+      else { return nil }
+      var hash = seed
+      for i in first..<first + wordCount { hash = Subtable.mix(hash, list.chunks[chunk][i]) }
+      return Subtable.finish(hash)
+    }
+
     public var change: TableChange { other ?? .flow(flowMod) }
   }
 

@@ -368,4 +368,25 @@ import VSwitchCore
     rule.instructions.gotoTable = 0
     return rule
   }
+
+  @Test func aChangeThatMayFillALargeTableAnewIsNotBrief() throws {
+    let tables = FlowTables(workerCount: 1, seed: 7)
+    func mod(_ number: Int) -> FlowMod {
+      var mod = FlowMod()
+      mod.match.set(.metadata, UInt128(number))
+      return mod
+    }
+    var changes: [Int] = []
+    var wasBrief = true
+    for start in stride(from: 0, to: 60_000, by: 100) {
+      try tables.apply(bundle: (start..<start + 100).map { .flow(mod($0)) }, now: 1)
+      let isBrief = tables.isBrief(mod(start))
+      if isBrief != wasBrief { changes.append(start) }
+      wasBrief = isBrief
+    }
+    // 65,536 buckets are filled to three quarters; 64 rules are in the tree.
+    try #require(changes.count == 2)
+    #expect(changes[0] < 49_152 - 700 && changes[1] > 49_152 - 200 && changes[1] < 49_152 + 200, "\(changes)")
+    #expect(wasBrief)
+  }
 }

@@ -28,6 +28,8 @@ final class Classifier {
   @safe @exclusivity(unchecked) private var places: PlaceList?
   /// Whether a reader needs another list to find every rule.
   @safe @exclusivity(unchecked) private(set) var isListOutdated = false
+  /// One of the next rules may take milliseconds to be added.
+  @safe @exclusivity(unchecked) private(set) var isAboutToGrow = false
   private let seed: UInt64
 
   init(seed: UInt64) {
@@ -55,6 +57,9 @@ final class Classifier {
     latest = (key, found)
     return found
   }
+
+  /// The subtable that was asked for last.
+  var latestSubtable: Subtable? { latest?.subtable }
 
   /// Whether a new rule with a mask goes into a subtable, which is made if need be: the hash of its values then.
   func hash(mask: SparseMask, _ match: Match) -> UInt32? {
@@ -86,6 +91,7 @@ final class Classifier {
         isListOutdated = true
       }
       unsafe subtable.insert(rule, retire: retire)
+      isAboutToGrow = subtable.isAboutToGrow
     } else {
       if tree.ruleCount == 0 || rule.priority > tree.maximumPriority { isListOutdated = true }
       unsafe tree.insert(rule, retire: retire)

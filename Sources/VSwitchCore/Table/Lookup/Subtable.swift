@@ -50,6 +50,7 @@ struct SubtableRecord: ~Copyable {
   @inline(__always) func store(_ value: UInt64, at index: Int) {
     unsafe bucket(index).pointee.store(value, ordering: .releasing)
   }
+  @inline(__always) func prefetch(_ index: Int) { unsafe coflow_prefetch(bucket(index)) }
   @inline(__always) private func bucket(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
     unsafe UnsafeMutableRawPointer(base + 1 + index).assumingMemoryBound(to: Atomic<UInt64>.self)
   }
@@ -109,6 +110,12 @@ struct SubtableRecord: ~Copyable {
     return Subtable.finish(hash)
   }
 
+  @inline(__always) var seed: UInt64 { unsafe record.pointee.seed }
+
+  /// Has the place of rules with a hash fetched into the processor's caches.
+  @inline(__always)
+  func prefetch(_ hash: UInt32) { buckets.map { $0.prefetch(Int(hash) & $0.indexMask) } }
+
   /// Hash of the values of a match that has the mask.
   func hash(_ match: Match) -> UInt32 {
     var hash = unsafe record.pointee.seed
@@ -167,6 +174,17 @@ struct SubtableRecord: ~Copyable {
     if unsafe record.pointee.usedBucketCount.value * 4 > (indexMask + 1) * 3 { unsafe rebuild(buckets, retire: retire) }
   }
 
+  /// From so many buckets on a larger array takes milliseconds to fill.
+  private static let largeBucketCount = 1 << 16
+  /// Rules before that happens from which on it is known.
+  private static let growthNotice = 1024
+
+  /// Whether it has so many rules that one of the next takes milliseconds to be added.
+  var isAboutToGrow: Bool {
+    guard let count = buckets.map({ $0.indexMask + 1 }), count >= Subtable.largeBucketCount else { return false }
+    return unsafe (record.pointee.usedBucketCount.value + Subtable.growthNotice) * 4 > count * 3
+  }
+
   private static func bucket(_ rule: Rule) -> UInt64 {
     // Addresses of user space are below 2^48 on the platforms of this switch.
     precondition(rule.address >> 48 == 0)
@@ -217,6 +235,9 @@ struct SubtableRecord: ~Copyable {
     while count < inUse * 2 { count *= 2 }
     let new = BucketArray(count: count)
     for index in 0...old.indexMask {
+      // Rules lie anywhere in memory, and their hashes are asked for: the later ones are on their way meanwhile.
+      let ahead = index &+ 16
+      if ahead <= old.indexMask, let later = Subtable.rule(old.load(ahead)) { unsafe coflow_prefetch(later.record) }
       guard let first = Subtable.rule(old.load(index)) else { continue }
       var place = Int(first.hash) & new.indexMask
       while new.load(place) != 0 { place = (place + 1) & new.indexMask }

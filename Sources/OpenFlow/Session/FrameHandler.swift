@@ -11,6 +11,11 @@ final class FrameHandler: ChannelInboundHandler {
   private var batch: [[UInt8]] = []
   private var isBroken = false
   private var decoder = FrequentMessageDecoder()
+  /// Changes that have gone into bundles since somebody was answered or something else was asked.
+  private var gatheredCount = 0
+  /// From so many on more of them are let come before the next is read.
+  private static let gatheredLimit = 64
+  private static let gatheringTime = TimeAmount.microseconds(300)
 
   init(connection: OpenFlowConnection) { self.connection = connection }
 
@@ -27,7 +32,10 @@ final class FrameHandler: ChannelInboundHandler {
     var buffer = Self.unwrapInboundIn(data)
     if waiting.readableBytes == 0 { waiting = buffer } else { waiting.writeBuffer(&buffer) }
     // Behind messages that go the long way all do.
-    if batch.isEmpty { connection.handleAtOnce(&waiting, &decoder) }
+    if batch.isEmpty {
+      let gathered = connection.handleAtOnce(&waiting, &decoder)
+      gatheredCount = gathered == 0 ? 0 : gatheredCount + gathered
+    }
     do throws(DecodeFailure) {
       while let count = try MessageDecoder.messageByteCount(waiting.readableBytesView),
         let bytes = waiting.readBytes(length: count)
@@ -46,6 +54,9 @@ final class FrameHandler: ChannelInboundHandler {
     if !batch.isEmpty {
       connection.received(batch)
       batch = []
+    } else if !isBroken, gatheredCount >= Self.gatheredLimit {
+      // A long bundle is written change by change. Read as often, it would cost more than what is done with it.
+      context.eventLoop.scheduleTask(in: Self.gatheringTime) { [channel = context.channel] in channel.read() }
     } else if !isBroken {
       context.read()
     }

@@ -37,6 +37,9 @@ struct ImmediateReader {
   let flowModTableID: Bool
   /// Answers, to be sent in one piece.
   private(set) var answers: ByteBuffer
+  /// Changes that were put into bundles, if nobody waits for an answer.
+  var gatheredCount: Int { answers.readableBytes == 0 ? addedCount : 0 }
+  private var addedCount = 0
   /// Bytes of whole messages that are done.
   private(set) var handledByteCount = 0
   /// Changes that are not made yet, and where each message begins; the last one ends where the next message begins.
@@ -62,6 +65,7 @@ struct ImmediateReader {
       case .bundleAdd(let bundle, let flags, let mod):
         guard change(bytes, end: offset) else { return }
         add(mod, to: bundle, flags, message)
+        addedCount += 1
         handledByteCount = end
       case .barrierRequest:
         guard change(bytes, end: offset) else { return }

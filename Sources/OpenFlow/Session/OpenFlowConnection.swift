@@ -332,7 +332,8 @@ package final class OpenFlowConnection: Sendable {
 
   /// Handles at once what can be, on the event loop, while no message is on the long way.
   /// - Parameter buffer: what has come; loses the messages that were handled.
-  func handleAtOnce(_ buffer: inout ByteBuffer, _ decoder: inout FrequentMessageDecoder) {
+  /// - Returns: changes that were put into bundles, if nobody waits for an answer.
+  func handleAtOnce(_ buffer: inout ByteBuffer, _ decoder: inout FrequentMessageDecoder) -> Int {
     let found = state.withLock { state -> (any ImmediateOpenFlowHandler, OpenFlowVersion, Bool)? in
       // One that does not read its answers is waited for, on the long way.
       guard let handler = state.immediate, let version = state.version,
@@ -342,12 +343,13 @@ package final class OpenFlowConnection: Sendable {
     }
     // Who listens in gets copies, on the long way.
     guard let (handler, version, flowModTableID) = found, handler.isReady, mirror.map({ !$0.isWanted }) ?? true else {
-      return
+      return 0
     }
     var reader = ImmediateReader(handler, version, flowModTableID: flowModTableID, answers: ByteBuffer())
     unsafe buffer.withUnsafeReadableBytes { bytes in unsafe reader.handle(RawSpan(_unsafeBytes: bytes), &decoder) }
     buffer.moveReaderIndex(forwardBy: reader.handledByteCount)
     if reader.answers.readableBytes > 0 { writeAtOnce(reader.answers) }
+    return reader.gatheredCount
   }
 
   /// Writes on the event loop, where a peer that reads gets it at once, and nothing has to be kept of it.

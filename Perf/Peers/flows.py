@@ -52,7 +52,7 @@ class Flows:
 
     def missed(self):
         """Packets so far that no cached flow was found for."""
-        return int(re.search(r"missed:(\d+)", run("ovs-appctl", "-t", self.control(), "dpctl/show")).group(1))
+        return int(re.search(r"missed:(\d+)", run("ovs-appctl", "-t", self.control(), "dpif/show")).group(1))
 
     def ports(self):
         """OpenFlow numbers of the ports to hosts a and b."""
@@ -272,7 +272,7 @@ def between_guests(kind, lines, flows):
             try:
                 control = (f"{self.work}/run/vswitchd.{self.processes[0].pid}.ctl" if name == "vswitch" else
                            f"{self.work}/ovs/switch.ctl")
-                text = run("ovs-appctl", "-t", control, "dpctl/show")
+                text = run("ovs-appctl", "-t", control, "dpif/show")
                 hit, missed = map(int, re.search(r"hit:(\d+) missed:(\d+)", text).groups())
                 # Of all packets, those that the guests' warming up is made of, too.
                 figures["share"] = missed / max(hit + missed, 1)
@@ -310,17 +310,21 @@ def churn(kind, _):
         yield f"table=0,priority=1,actions=output:{exit}"
 
     def body(switch, traffic):
-        ratios = []
-        for _ in range(3):
-            quiet = traffic.rate(2)
+        def beside(target):
             process = subprocess.Popen(
                 ["ip", "netns", "exec", NAMES["sw"], "taskset", "-c", "0", sys.executable,
-                 f"{compare.HERE}/flow_mods.py", f"{switch.run_directory()}/br0.mgmt", "1000", "4"])
+                 f"{compare.HERE}/flow_mods.py", target, "1000", "4"])
             time.sleep(0.5)
-            busy = traffic.rate(2)
+            rate = traffic.rate(2.5)
             if process.wait() != 0:
                 raise RuntimeError("FlowMods were refused or late")
-            # By the switch's own time for a packet: the sender shares a processor with what sends FlowMods.
+            return rate
+
+        ratios = []
+        for _ in range(4):
+            # The source of packets shares a processor with what sends FlowMods: so that runs in both cases.
+            quiet = beside("-")
+            busy = beside(f"{switch.run_directory()}/br0.mgmt")
             ratios.append((busy[0] / quiet[0], busy[1] / quiet[1]))
         return {"churn-rate": statistics.median(r[0] for r in ratios), "churn-cpu": statistics.median(r[1] for r in ratios)}
     return with_traffic(kind, lines, 1, 0, body)

@@ -158,6 +158,26 @@ struct RouterTests {
     }
   }
 
+  @Test func aTraceTellsWhyAndWhatWouldHelp() throws {
+    try Self.withRouter { lab, daemon, _, b throws in
+      try daemon.configure("add-router-policy r1 drop in=r1-20 out=r1-10")
+      #expect(try !lab.canPing("10.0.10.2", from: b))
+      let trace = try daemon.configure("trace br0 in_port=b,icmp,nw_src=10.0.20.2,nw_dst=10.0.10.2")
+      #expect(trace.contains("A policy of the router drops the connection."), "\(trace)")
+      let remedy = try #require(
+        trace.split(separator: "\n").compactMap { line in
+          line.range(of: "To let it through: vsctl ").map { String(line[$0.upperBound...]) }
+        }.last)
+      try daemon.configure(remedy)
+      #expect(try lab.canPing("10.0.10.2", from: b))
+      let lost = try daemon.configure("trace br0 in_port=b,icmp,nw_src=10.0.20.2,nw_dst=192.0.2.1")
+      #expect(lost.contains("Router r1 has no route to 192.0.2.1."), "\(lost)")
+      #expect(lost.contains("To let it through: vsctl add-route r1 192.0.2.1/32 via ADDRESS"))
+      let waiting = try daemon.configure("trace br0 in_port=a,icmp,nw_src=10.0.10.2,nw_dst=10.0.20.77")
+      #expect(waiting.contains("waits at router r1 until 10.0.20.77 has said where it is (ARP)"), "\(waiting)")
+    }
+  }
+
   @Test func aHostOutsideSeesTheAddressOfAPortThatMasquerades() throws {
     try Self.withRouter { lab, daemon, a, b throws in
       // The host outside knows no way back.

@@ -73,6 +73,8 @@ struct TraceEnd {
   private mutating func fallback(_ step: ActionStep, _ packet: Packet, _ result: inout [String]) {
     guard let text = sentence(step) else { return }
     switch step.operation {
+    // A router's packets all come back from there.
+    case .conntrack where options.isRouter: break
     case .normal, .flood, .all, .controller, .conntrack: hasExit = true
     default: break
     }

@@ -11,10 +11,16 @@ final class PuntInbox: Sendable {
   static let packetsPerSecond = 5000
   static let burstLimit = 512
 
+  private struct Place: Hashable {
+    var router: String
+    var port: UInt32
+  }
   private struct State {
     var queues: [String: PacketInScheduler<ControllerPacket>] = [:]
     /// Those that may be handled at once.
-    var ready: [(router: String, packet: ControllerPacket)] = []
+    var ready: [Place: [ControllerPacket]] = [:]
+    /// Ports of which some are ready, the next to be served first.
+    var turn: [Place] = []
     var expired: [(router: String, rule: RuleDescription)] = []
     var droppedCount: UInt64 = 0
   }
@@ -24,8 +30,8 @@ final class PuntInbox: Sendable {
   private let clock: @Sendable () -> UInt64
   /// Expired rules that are told at once.
   private static let expiredLimit = 65536
-  /// Packets that may be handled, if nobody does.
-  private static let readyLimit = 2048
+  /// Packets of one port that may be handled, if nobody does.
+  private static let readyLimit = 128
 
   /// - Parameter clock: nanoseconds.
   init(clock: @escaping @Sendable () -> UInt64) {
@@ -51,14 +57,15 @@ final class PuntInbox: Sendable {
     let isOurs = state.withLock { state in
       guard state.queues[packet.bridge] != nil else { return false }
       let now = clock()
-      // By reason, too: a port's flood of DHCP or questions does not keep its ARP away.
-      let source = packet.packet.inPort << 8 | UInt32(packet.packet.userData.first ?? 0)
-      if let first = state.queues[packet.bridge]?.add(packet.packet, port: source, now: now) {
-        if state.ready.count < Self.readyLimit {
-          state.ready.append((packet.bridge, first))
-        } else {
-          state.droppedCount += 1
-        }
+      let port = packet.packet.inPort
+      guard let first = state.queues[packet.bridge]?.add(packet.packet, port: port, now: now) else { return true }
+      // It may be handled at once, but the service may be behind: each port has its own part of what waits for it.
+      let place = Place(router: packet.bridge, port: port)
+      if state.ready[place, default: []].count < Self.readyLimit {
+        if state.ready[place]?.isEmpty != false { state.turn.append(place) }
+        state.ready[place, default: []].append(first)
+      } else {
+        state.droppedCount += 1
       }
       return true
     }
@@ -94,9 +101,16 @@ final class PuntInbox: Sendable {
   func next(_ limit: Int) -> Batch {
     state.withLock { state in
       let now = clock()
-      var packets = Array(state.ready.prefix(limit))
-      state.ready.removeFirst(packets.count)
-      var delay: UInt64? = state.ready.isEmpty ? nil : 0
+      var packets: [(router: String, packet: ControllerPacket)] = []
+      while packets.count < limit, let place = state.turn.first {
+        state.turn.removeFirst()
+        guard var waiting = state.ready.removeValue(forKey: place), !waiting.isEmpty else { continue }
+        packets.append((place.router, waiting.removeFirst()))
+        if waiting.isEmpty { continue }
+        state.ready[place] = waiting
+        state.turn.append(place)
+      }
+      var delay: UInt64? = state.turn.isEmpty ? nil : 0
       for name in state.queues.keys.sorted() {
         while packets.count < limit, let packet = state.queues[name]?.next(now: now) { packets.append((name, packet)) }
         if let wait = state.queues[name]?.delay { delay = min(delay ?? .max, wait) }

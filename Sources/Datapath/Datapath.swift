@@ -192,6 +192,7 @@ package final class Datapath: Sendable {
       worker.mailbox.perform { $0.open(slot: slot) }
       state.put(entry, key)
       if let problem = entry.adjustLink() { state.failures[key] = problem }
+      _ = updateGuard(key, port, &state)
       return opened.io
     } catch {
       state.releaseSlot(slot)
@@ -202,7 +203,9 @@ package final class Datapath: Sendable {
   /// Takes over what can change while a port is open.
   /// - Returns: whether anything has.
   private func update(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) -> Bool {
-    guard var entry = state.ports[key], entry.config != port else { return false }
+    guard let known = state.ports[key], known.config != port else { return false }
+    _ = updateGuard(key, port, &state)
+    guard var entry = state.ports[key], entry.guarding?.config == port.guarding else { return true }
     let old = entry.config
     entry.config = port
     if let wish = port.interface.portNumberRequest, wish != entry.portNumber {
@@ -212,7 +215,7 @@ package final class Datapath: Sendable {
     state.put(entry, key)
     if old.vlan != port.vlan, let bridge = state.bridges[key.bridge] {
       // What was learned under other rules may be where it must not be reached any more.
-      let slot = entry.slot
+      let slot = entry.bridgeSlot
       worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
     }
     guard old.interface != port.interface else { return true }
@@ -225,16 +228,41 @@ package final class Datapath: Sendable {
     return true
   }
 
+  /// Gives a port the guard that it is to have. A port that can't have one does not forward: what it keeps out would come in.
+  /// - Returns: whether anything has changed.
+  private func updateGuard(_ key: PortKey, _ port: PortConfig, _ state: inout ControlState) -> Bool {
+    guard let entry = state.ports[key], entry.guarding?.config != port.guarding else { return false }
+    let oldSlot = entry.bridgeSlot
+    do throws(ConfigError) {
+      let slots = try state.setGuard(key, by: port.guarding)
+      let table = state.bridges[key.bridge]?.macTable
+      let hasMoved = state.ports[key]?.bridgeSlot != oldSlot
+      worker.mailbox.perform { worker in
+        for slot in slots { worker.open(slot: slot) }
+        // Stations behind it are learned anew, where they are known by now.
+        if hasMoved { _ = table?.flush(port: oldSlot, includingStatic: true, now: worker.now) }
+      }
+    } catch {
+      state.isolate(key)
+      state.failures[key] = error
+    }
+    return true
+  }
+
   private func closePort(_ port: OpenPort, _ state: inout ControlState) {
     let slot = port.slot
     let table = state.bridges[port.bridge]?.macTable
     // Its guest's memory goes with the connection: the worker has let go of it when this returns.
     vhostUser.close(slot: slot)
+    let guardSlots = [port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap { $0 }
+    let bridgeSlot = port.bridgeSlot
     worker.mailbox.perform { worker in
       worker.remove(slot: slot)
-      _ = table?.flush(port: slot, includingStatic: true, now: worker.now)
+      for slot in guardSlots { worker.burst.closeSlot(slot) }
+      _ = table?.flush(port: bridgeSlot, includingStatic: true, now: worker.now)
     }
     state.releaseSlot(slot)
+    for slot in guardSlots { state.releaseSlot(slot) }
   }
 
   private func updateBridges(_ state: inout ControlState, _ config: SwitchConfig) {
@@ -287,7 +315,8 @@ package final class Datapath: Sendable {
     worker.mailbox.publish(tables)
     worker.mailbox.waitForGracePeriod()
     state.tables = tables
-    state.endGracePeriod()
+    let freed = state.endGracePeriod()
+    if !freed.isEmpty { worker.mailbox.perform { worker in for slot in freed { worker.burst.closeSlot(slot) } } }
   }
 
   /// How configured ports are now.

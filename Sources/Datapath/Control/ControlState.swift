@@ -33,6 +33,8 @@ struct ControlState {
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
   private var slotsInUse = SlotSet()
+  /// Of guards that ports have no longer: others' after the grace period of the tables without them.
+  private var retiredSlots: [UInt16] = []
   /// Bridges of which a port has come, gone, or has its link no longer or again.
   private var bridgesWithNewLinks: Set<String> = []
   /// By bridge, the OpenFlow numbers of its open ports.
@@ -98,10 +100,50 @@ struct ControlState {
 
   mutating func releaseSlot(_ slot: UInt16) { slotsInUse.remove(slot) }
 
+  /// Takes an open port out of the forwarding tables until it is put again: it neither receives nor sends.
+  mutating func isolate(_ key: PortKey) {
+    guard let port = ports[key] else { return }
+    for slot in [port.slot, port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap({ $0 }) {
+      slots.remove(slot, key)
+    }
+  }
+
+  /// Gives an open port a guard, another one, or none.
+  /// - Returns: slots that came, to be opened before tables with them are published.
+  mutating func setGuard(_ key: PortKey, by config: PortGuard?) throws(ConfigError) -> [UInt16] {
+    guard var port = ports[key], port.guarding?.config != config else { return [] }
+    guard let config else {
+      // Forwarding tables that know them are still in use.
+      for slot in [port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap({ $0 }) {
+        slots.remove(slot, key)
+        retiredSlots.append(slot)
+      }
+      port.guarding = nil
+      put(port, key)
+      return []
+    }
+    if port.guarding != nil {
+      port.guarding?.config = config
+      put(port, key)
+      return []
+    }
+    let outer = try takeSlot()
+    let inner: UInt16
+    do throws(ConfigError) { inner = try takeSlot() } catch {
+      releaseSlot(outer)
+      throw error
+    }
+    slots.remove(port.slot, key)
+    port.guarding = OpenGuard(config: config, outerSlot: outer, innerSlot: inner)
+    put(port, key)
+    return [outer, inner]
+  }
+
   /// Takes a port that was opened, or what has changed of one.
   mutating func put(_ port: OpenPort, _ key: PortKey) {
     slots.put(port, key)
     bridgesWithNewLinks.insert(key.bridge)
+    if let guarding = port.guarding { bridgesWithNewLinks.insert(guarding.config.bridge) }
     if let old = ports.updateValue(port, forKey: key) {
       if old.portNumber == port.portNumber { return }
       numbersInUse[key.bridge]?.remove(old.portNumber)
@@ -113,8 +155,11 @@ struct ControlState {
   mutating func noteLink(_ key: PortKey, isUp: Bool) -> Bool {
     guard let known = ports[key], known.isLinkUp != isUp else { return false }
     ports[key]?.isLinkUp = isUp
-    slots.noteLink(known.slot, isUp: isUp)
+    for slot in [known.slot, known.guarding?.outerSlot, known.guarding?.innerSlot].compactMap({ $0 }) {
+      slots.noteLink(slot, isUp: isUp)
+    }
     bridgesWithNewLinks.insert(key.bridge)
+    if let guarding = known.guarding { bridgesWithNewLinks.insert(guarding.config.bridge) }
     return true
   }
 
@@ -122,8 +167,11 @@ struct ControlState {
   mutating func remove(_ key: PortKey) -> OpenPort? {
     guard let port = ports.removeValue(forKey: key) else { return nil }
     numbersInUse[key.bridge]?.remove(port.portNumber)
-    slots.remove(port.slot, key)
+    for slot in [port.slot, port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap({ $0 }) {
+      slots.remove(slot, key)
+    }
     bridgesWithNewLinks.insert(key.bridge)
+    if let guarding = port.guarding { bridgesWithNewLinks.insert(guarding.config.bridge) }
     links.forget(key)
     return port
   }
@@ -144,7 +192,14 @@ struct ControlState {
 
   /// The open ports of a bridge.
   func numberedPorts(of bridge: String) -> [(number: PortNumber, slot: UInt16)] {
-    ports.filter { $0.key.bridge == bridge }.map { ($1.number, $1.slot) }
+    ports.flatMap { key, port in
+      var found: [(number: PortNumber, slot: UInt16)] = key.bridge == bridge ? [(port.number, port.bridgeSlot)] : []
+      if let guarding = port.guarding, guarding.config.bridge == bridge {
+        found.append((PortNumber(openFlow10: guarding.config.deviceNumber), port.slot))
+        found.append((PortNumber(openFlow10: guarding.config.bridgeNumber), guarding.innerSlot))
+      }
+      return found
+    }
   }
 
   /// The forwarding tables for what is open now: made anew each time, from flat records.
@@ -191,7 +246,14 @@ struct ControlState {
   }
 
   /// Frees what only forwarding tables point to that no worker uses any more: after the grace period of the latest.
-  mutating func endGracePeriod() { slots.freeRetired() }
+  /// - Returns: slots that nothing stands in any more.
+  @discardableResult
+  mutating func endGracePeriod() -> [UInt16] {
+    slots.freeRetired()
+    defer { retiredSlots = [] }
+    for slot in retiredSlots { releaseSlot(slot) }
+    return retiredSlots
+  }
 
   /// Frees what forwarding tables point to; there is no worker any more.
   mutating func deallocate() {

@@ -8,9 +8,16 @@ extension Datapath {
   package func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] {
     state.withLock { state in
       let ports = state.ports.values.sorted { ($0.bridge, $0.portNumber) < ($1.bridge, $1.portNumber) }
-      let slots = ports.map(\.slot)
+      let slots = ports.map { (own: $0.slot, outer: $0.guarding?.outerSlot, inner: $0.guarding?.innerSlot) }
       let counters = worker.mailbox.perform { worker in
-        slots.map { unsafe worker.burst.counters[Int($0)].values }
+        slots.map { slots in
+          var values = unsafe worker.burst.counters[Int(slots.own)].values
+          if let outer = slots.outer, let inner = slots.inner {
+            unsafe values.add(
+              outer: worker.burst.counters[Int(outer)].values, inner: worker.burst.counters[Int(inner)].values)
+          }
+          return values
+        }
       }
       return zip(ports, counters).map { ($0.bridge, $0.config.name, $0.portNumber, $1) }
     }
@@ -22,7 +29,7 @@ extension Datapath {
       guard let table = state.bridges[bridge]?.macTable else { return nil }
       var ports: [UInt16: (String, UInt16)] = [:]
       for port in state.ports.values where port.bridge == bridge {
-        ports[port.slot] = (port.config.name, port.portNumber)
+        ports[port.bridgeSlot] = (port.config.name, port.portNumber)
       }
       let rows = worker.mailbox.perform { worker in
         var rows: [(vlan: UInt16, address: UInt64, port: UInt16, age: UInt32?)] = []
@@ -94,7 +101,7 @@ extension Datapath {
       }
       var slot: UInt16?
       if let port {
-        slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot
+        slot = state.ports[PortKey(bridge: bridge, name: port)]?.bridgeSlot
         if slot == nil {
           return .failure(
             ConfigError(cause: "no working port \(port) on \(bridge)", remedy: "see `vsctl list-ports \(bridge)`"))
@@ -104,5 +111,21 @@ extension Datapath {
       return .success(worker.mailbox.perform { worker in body(table, exit, worker.now) })
     }
     return try result.get()
+  }
+}
+
+extension PortCounters {
+  /// Adds what became of packets between a guarded port's bridge and its guard's: what was dropped behind the guard was not
+  /// forwarded, and what the guard dropped on the way out never left.
+  /// - Parameters:
+  ///   - outer: of what stands for the port at its own bridge.
+  ///   - inner: of what stands for that bridge at the guard's.
+  fileprivate mutating func add(outer: PortCounters, inner: PortCounters) {
+    for (reason, count) in outer.receiveDrops {
+      receiveDrops[reason, default: 0] += count
+      forwardedPackets -= min(count, forwardedPackets)
+    }
+    for (reason, count) in outer.transmitDrops { transmitDrops[reason, default: 0] += count }
+    for (reason, count) in inner.receiveDrops { transmitDrops[reason, default: 0] += count }
   }
 }

@@ -10,6 +10,16 @@ struct PortKey: Hashable, Sendable {
   var name: String
 }
 
+/// A port's guard at work: three slots stand for one port. The device's own slot is a port of the guard's bridge; two more are as
+/// patch ports that join that bridge to the port's own.
+struct OpenGuard: Equatable, Sendable {
+  var config: PortGuard
+  /// What the port's own bridge knows the port by.
+  let outerSlot: UInt16
+  /// What the guard's bridge knows that bridge by.
+  let innerSlot: UInt16
+}
+
 /// An open port.
 struct OpenPort: Sendable {
   let bridge: String
@@ -22,6 +32,10 @@ struct OpenPort: Sendable {
   var interfaceIndex: Int?
   /// Whether its link was up when last looked at: it is live for groups and bundles.
   var isLinkUp = true
+  var guarding: OpenGuard?
+
+  /// The slot by which its bridge knows it.
+  var bridgeSlot: UInt16 { guarding?.outerSlot ?? slot }
 
   /// Its number as flow tables have it.
   var number: PortNumber { PortNumber(openFlow10: portNumber) }

@@ -14,6 +14,8 @@ struct SlotTable {
     var isLinkUp: Bool
     /// Name of a patch port, and of its peer.
     var patch: (name: String, peer: String)?
+    /// The other end of what joins a guard's bridge and a port's.
+    var joined: UInt16?
     var vlan: VLANConfig
     /// With `bridge` and `patchPeer` still open.
     var entry: ForwardingPort
@@ -28,27 +30,44 @@ struct SlotTable {
 
   /// Takes a port, or what has changed of one.
   mutating func put(_ port: OpenPort, _ key: PortKey) {
-    let slot = Int(port.slot)
-    while records.count <= slot { records.append(nil) }
-    if let patch = records[slot]?.patch { forget(patch.name, port.slot) }
-    let old = records[slot]
-    let policy: VLANPolicy
-    if let old, old.vlan == port.config.vlan {
-      policy = old.entry.vlan
-    } else {
-      if let old { retired.append(old.entry.vlan) }
-      policy = VLANPolicy(port.config.vlan)
-    }
-    var record = Record(
+    var own = Record(
       bridge: key.bridge, number: port.number, isLinkUp: port.isLinkUp, patch: nil, vlan: port.config.vlan,
-      entry: ForwardingPort(vlan: policy))
-    record.entry.isProtected = port.config.isProtected
-    record.entry.forwardsReservedMulticast = port.config.forwardReservedMulticast
-    if port.config.interface.kind == .patch {
-      record.patch = (key.name, port.config.interface.options["peer"] ?? "")
-      patches[key.name, default: []].insert(port.slot)
+      entry: Self.vacant)
+    own.entry.isProtected = port.config.isProtected
+    own.entry.forwardsReservedMulticast = port.config.forwardReservedMulticast
+    guard let guarding = port.guarding else {
+      if port.config.interface.kind == .patch {
+        own.patch = (key.name, port.config.interface.options["peer"] ?? "")
+      }
+      put(own, slot: port.slot, key)
+      return
     }
-    records[slot] = record
+    func record(_ number: UInt16) -> Record {
+      Record(
+        bridge: guarding.config.bridge, number: PortNumber(openFlow10: number), isLinkUp: port.isLinkUp, patch: nil,
+        vlan: VLANConfig(), entry: Self.vacant)
+    }
+    own.joined = guarding.innerSlot
+    put(own, slot: guarding.outerSlot, key)
+    var inner = record(guarding.config.bridgeNumber)
+    inner.joined = guarding.outerSlot
+    put(inner, slot: guarding.innerSlot, key)
+    put(record(guarding.config.deviceNumber), slot: port.slot, key)
+  }
+
+  private mutating func put(_ new: Record, slot: UInt16, _ key: PortKey) {
+    var new = new
+    let position = Int(slot)
+    while records.count <= position { records.append(nil) }
+    if let patch = records[position]?.patch { forget(patch.name, slot) }
+    if let old = records[position], old.vlan == new.vlan {
+      new.entry.vlan = old.entry.vlan
+    } else {
+      if let old = records[position] { retired.append(old.entry.vlan) }
+      new.entry.vlan = VLANPolicy(new.vlan)
+    }
+    if new.patch != nil { patches[key.name, default: []].insert(slot) }
+    records[position] = new
   }
 
   mutating func noteLink(_ slot: UInt16, isUp: Bool) { records[Int(slot)]?.isLinkUp = isUp }
@@ -98,6 +117,7 @@ struct SlotTable {
         }
         ports[slot].patchPeer = peer
       }
+      if let joined = record.joined { ports[slot].patchPeer = joined }
       ports[slot].bridge = UInt16(index)
       members[index].append(UInt16(slot))
     }

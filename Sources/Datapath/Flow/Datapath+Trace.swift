@@ -162,7 +162,7 @@ final class BridgeTracer {
     let source = table.flatMap { station($0, arrival.vlan, key.ethernetSource) }
     let known = table.flatMap { station($0, arrival.vlan, key.ethernetDestination) }
     func number(_ slot: UInt16?) -> PortNumber? {
-      slot.flatMap { slot in byNumber.first { $0.value.slot == slot }?.key }
+      slot.flatMap { slot in byNumber.first { $0.value.bridgeSlot == slot }?.key }
     }
     if learns, key.ethernetSource & 0x0100_0000_0000 == 0 {
       let old = number(source?.port)

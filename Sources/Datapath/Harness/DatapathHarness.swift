@@ -70,6 +70,7 @@ package final class DatapathHarness {
         let number = state.portNumber(for: port, in: bridge.name)
         state.put(OpenPort(bridge: bridge.name, config: port, slot: slot, portNumber: number), key)
         worker.open(slot: slot)
+        for slot in try state.setGuard(key, by: port.guarding) { worker.open(slot: slot) }
         guard port.interface.kind != .patch else { continue }
         if port.interface.kind == .vhostUser {
           let guest = VhostUserPort(
@@ -272,7 +273,7 @@ package final class DatapathHarness {
   /// Stations that a bridge knows now: VLAN, address, port.
   package func stations(bridge: String) -> [(vlan: UInt16, address: MACAddress, port: String)] {
     guard let table = state.bridges[bridge]?.macTable else { return [] }
-    let names = Dictionary(uniqueKeysWithValues: state.ports.values.map { ($0.slot, $0.config.name) })
+    let names = Dictionary(uniqueKeysWithValues: state.ports.values.map { ($0.bridgeSlot, $0.config.name) })
     var stations: [(vlan: UInt16, address: MACAddress, port: String)] = []
     table.forEach(now: now) { vlan, address, port, _ in
       stations.append((vlan, MACAddress(bits: address), names[port] ?? ""))
@@ -282,7 +283,7 @@ package final class DatapathHarness {
 
   /// Adds a static station.
   package func addStation(bridge: String, vlan: UInt16, address: MACAddress, port: String) -> Bool {
-    guard let table = state.bridges[bridge]?.macTable, let slot = state.ports[PortKey(bridge: bridge, name: port)]?.slot
+    guard let table = state.bridges[bridge]?.macTable, let slot = state.ports[PortKey(bridge: bridge, name: port)]?.bridgeSlot
     else { return false }
     return table.addStatic(vlan: vlan, address: address.bits, port: slot, now: now)
   }

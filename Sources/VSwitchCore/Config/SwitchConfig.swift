@@ -67,11 +67,29 @@ public struct PortConfig: Equatable, Sendable {
   public var isProtected = false
   /// Port's `other_config:forward-bpdu`: frames to 01:80:C2:00:00:0x may enter and leave here.
   public var forwardReservedMulticast = false
+  /// Rules between its device and its bridge; nil: none.
+  public var guarding: PortGuard?
   public var interface: InterfaceConfig
 
   public init(name: String, interface: InterfaceConfig) {
     self.name = name
     self.interface = interface
+  }
+}
+
+/// A bridge of rules that a port's packets pass on their way in and out, between the port's device and its own bridge: what
+/// comes from the device enters there at one port, and what is output to the other one goes on to the port's bridge; and back.
+public struct PortGuard: Equatable, Sendable {
+  /// Name of the bridge of rules; of `SwitchConfig.bridges`.
+  public var bridge: String
+  /// OpenFlow number there of the device, and of what leads to the port's own bridge; 1 to 65279.
+  public var deviceNumber: UInt16
+  public var bridgeNumber: UInt16
+
+  public init(bridge: String, deviceNumber: UInt16, bridgeNumber: UInt16) {
+    self.bridge = bridge
+    self.deviceNumber = deviceNumber
+    self.bridgeNumber = bridgeNumber
   }
 }
 

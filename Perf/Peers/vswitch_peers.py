@@ -86,8 +86,6 @@ class VSwitchVhostUser(VBase):  # noqa: F821
     """Two vhost-user ports, client of the guests' sockets; the worker spins alone on CPU 1."""
 
     def up(s, case):
-        if case["pipe"] == "nat":
-            raise Skip  # noqa: F821
         s.dir = f"{RUN}/vswitch"  # noqa: F821
         s.p = None
         s.pids = [start_switch(s.dir, "0")]

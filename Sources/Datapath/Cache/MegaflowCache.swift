@@ -99,6 +99,8 @@ import VSwitchCore
     /// Decisions that found no room.
     var refusedCount: UInt64 = 0
     var nextRecirculationID = MegaflowCache.pointLimit
+    /// Packets of its bridge may have paths of their own (`ConnectionPathCache`).
+    var hasPaths = false
   }
 
   let flows: UnsafeMutablePointer<Flow>

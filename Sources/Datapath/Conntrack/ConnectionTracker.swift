@@ -260,16 +260,41 @@ import VSwitchCore
     } else {
       unsafe follow(connection, isReply: isReply, isICMP: packet.tuple.isICMP, now: now)
     }
+    unsafe count(connection, byteCount: packet.byteCount, isReply: isReply)
+    return unsafe isReply || connection.pointee.flags.contains(.isReplied) ? result : .new
+  }
+
+  @inline(__always)
+  private func count(_ connection: UnsafeMutablePointer<TrackedConnection>, byteCount: Int, isReply: Bool) {
     if isReply {
       unsafe connection.pointee.replyPackets &+= 1
-      unsafe connection.pointee.replyBytes &+= UInt64(packet.byteCount)
+      unsafe connection.pointee.replyBytes &+= UInt64(byteCount)
       unsafe connection.pointee.flags.insert(.isReplied)
     } else {
       unsafe connection.pointee.originalPackets &+= 1
-      unsafe connection.pointee.originalBytes &+= UInt64(packet.byteCount)
-      if unsafe !connection.pointee.flags.contains(.isReplied) { return .new }
+      unsafe connection.pointee.originalBytes &+= UInt64(byteCount)
     }
-    return result
+  }
+
+  /// Counts a packet of an answered connection and follows its state.
+  /// - Parameter segment: nil for UDP; no SYN, FIN or RST.
+  /// - Returns: false, and nothing has changed, if it does not belong to the connection.
+  @inline(__always)
+  func follow(
+    _ connection: UnsafeMutablePointer<TrackedConnection>, _ segment: TCPSegment?, byteCount: Int, isReply: Bool,
+    now: UInt32
+  ) -> Bool {
+    if let segment {
+      var timeout: ConnectionTimeout?
+      guard unsafe TCPTracking.update(connection, segment, isReply: isReply, timeout: &timeout) == .valid else {
+        return false
+      }
+      if let timeout { unsafe table.refresh(connection, timeout, now: now) }
+    } else {
+      unsafe follow(connection, isReply: isReply, isICMP: false, now: now)
+    }
+    unsafe count(connection, byteCount: byteCount, isReply: isReply)
+    return true
   }
 
   /// The rest of a segment that came in fragments belongs to what its end has sent.

@@ -13,16 +13,18 @@ extension Burst {
   /// Runs a `conntrack` step.
   /// - Parameters:
   ///   - block: the steps that belong to it.
+  ///   - isFirst: no step was before it.
   ///   - isLast: no step follows: the packet itself goes on.
   /// - Returns: the packet that the steps behind it are for; nil if there is none any more.
   @inline(never)
   func track(
     _ index: PacketIndex, _ step: ActionStep, _ block: UnsafeBufferPointer<ActionStep>,
-    _ context: inout ProgramContext, isLast: Bool
+    _ context: inout ProgramContext, isFirst: Bool, isLast: Bool
   ) -> PacketIndex? {
     // Addresses are changed, and sequence numbers.
     guard let index = alone(index) else { return nil }
     let request = unsafe ConntrackRequest(step, block)
+    let mayHavePath = isFirst && isLast && beginPath(index, request, context)
     let now = unsafe state.pointee.now
     let key = unsafe flows.keys + context.depth
     let ipProtocol = unsafe key.pointee.ipProtocol
@@ -40,6 +42,9 @@ extension Burst {
     if packet.kind == .firstFragment { releaseHeld(of: packet, zone: request.zone, slot: pool[index].inPort) }
     context.connection = verdict.connection
     if verdict.needsHelper { runHelper(index, packet, verdict, now: now) }
+    if mayHavePath, verdict.connection.state.contains(.established) {
+      context.hasPath = notePath(index, request, context, verdict)
+    }
     guard request.flags.contains(.recirculates) else { return index }
     let point = UInt32(truncatingIfNeeded: step.high)
     if isLast {

@@ -13,6 +13,7 @@ extension Burst {
   /// Runs one packet through the flow tables of its bridge.
   @inline(never)
   func processFlows(_ index: PacketIndex, _ bridge: FlowBridge, _ forwarding: Forwarding) {
+    if unsafe bridge.megaflows.state.pointee.hasPaths, takePath(index, bridge, forwarding) { return }
     if unsafe state.pointee.nanoseconds == 0 { unsafe state.pointee.nanoseconds = monotonicNanoseconds() }
     var context = unsafe ProgramContext(
       forwarding: forwarding, bridge: bridge, version: bridge.tables.version, now: state.pointee.nanoseconds)
@@ -71,7 +72,9 @@ extension Burst {
       unsafe key.pointee.recirculationID = identifier
       context.isKept = true
       context.flow = unsafe context.bridge.megaflows.lookup(flows.words(depth: context.depth))
+      if context.hasPath, context.flow != MegaflowCache.noFlow, isCurrent(context) { keepPath(context) }
     }
+    context.hasPath = false
     runOrTranslate(index, &context)
   }
 
@@ -154,7 +157,7 @@ extension Burst {
 
   /// Notes a packet of a cached flow, which counts for the flow's rules at the end of the burst.
   @inline(__always)
-  private func touch(_ number: UInt32, _ bridge: FlowBridge, byteCount: UInt64) {
+  func touch(_ number: UInt32, _ bridge: FlowBridge, byteCount: UInt64) {
     let flow = unsafe bridge.megaflows.flows + Int(number)
     let before = unsafe flow.pointee.burstPacketCount
     unsafe flow.pointee.burstPacketCount = before &+ 1

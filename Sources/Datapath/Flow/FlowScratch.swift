@@ -24,6 +24,8 @@ import VSwitchCore
   let touched: UnsafeMutablePointer<(bridge: FlowBridge, flow: UInt32)>
   let touchedCount: UnsafeMutablePointer<Int>
   let translation: TranslationMemory
+  /// The way of the packet at hand, if it is noted.
+  let path: UnsafeMutablePointer<PathCandidate>
   /// By slot: packets to controllers in the second that it is.
   private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
 
@@ -47,6 +49,8 @@ import VSwitchCore
     unsafe touchedCount.initialize(to: 0)
     unsafe hits = .allocate(capacity: FlowScratch.hitLimit)
     translation = TranslationMemory()
+    unsafe path = .allocate(capacity: 1)
+    unsafe path.initialize(to: PathCandidate())
     unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
     unsafe controllerPackets.initialize(repeating: (0, 0), count: Burst.portLimit + 1)
   }
@@ -60,6 +64,7 @@ import VSwitchCore
     unsafe resumptions.deallocate()
     unsafe hits.deallocate()
     translation.deallocate()
+    unsafe path.deallocate()
     unsafe controllerPackets.deallocate()
     unsafe learned.deallocate()
   }

@@ -27,6 +27,8 @@ struct ProgramContext {
   var hasConnectionFields = false
   /// They were taken away.
   var isConnectionCleared = false
+  /// Its way so far is noted (`FlowScratch.path`): others may go it at once.
+  var hasPath = false
   /// The packet is not as it came any more.
   var isChanged = false
   /// Of a packet from a controller; nil: the tables decide. They are gone through again when it comes back.
@@ -47,6 +49,7 @@ extension Burst {
     var position = 0
     while position < steps.count {
       let step = unsafe steps[position]
+      let isFirst = position == 0
       position &+= 1
       let isLast = position == steps.count
       switch step.operation {
@@ -122,7 +125,7 @@ extension Burst {
         let blockEnd = end(position, step, steps.count)
         let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
         position = blockEnd
-        guard let next = unsafe track(index, step, block, &context, isLast: position == steps.count) else { return }
+        guard let next = unsafe track(index, step, block, &context, isFirst: isFirst, isLast: position == steps.count) else { return }
         index = next
       case .conntrackClear: forgetConnection(&context)
       case .sample: break

@@ -138,6 +138,12 @@ package final class DatapathHarness {
     return unsafe (flows.megaflows.state.pointee.maskCount, flows.megaflows.state.pointee.refusedCount)
   }
 
+  /// Whether packets of a bridge may have a way of their own (`ConnectionPathCache`).
+  func hasPaths(bridge: String) -> Bool {
+    guard let flows = state.bridges[bridge]?.flows else { return false }
+    return unsafe flows.megaflows.state.pointee.hasPaths
+  }
+
   /// Packets whose way through a bridge's tables was translated, as no cached flow was found.
   package func translationCount(bridge: String) -> UInt64 {
     guard let flows = state.bridges[bridge]?.flows else { return 0 }

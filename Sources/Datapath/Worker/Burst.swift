@@ -52,6 +52,7 @@ import VSwitchCore
     let controllerPort: UnsafeMutablePointer<ForwardingPort>
     /// Connections of the packets that `ct(…)` is run on.
     let tracker: ConnectionTracker
+    let paths: ConnectionPathCache
     let held: HeldFragments
     var dirtyCount = 0
     var pendingCount = 0
@@ -86,6 +87,7 @@ import VSwitchCore
     unsafe state.initialize(
       to: State(
         ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort, tracker: tracker,
+        paths: ConnectionPathCache(seed: tracker.random()),
         held: HeldFragments(), identificationState: identificationSeed))
   }
 
@@ -103,6 +105,7 @@ import VSwitchCore
     unsafe ruleCounts.deallocate()
     flows.deallocate()
     tracker.deallocate()
+    unsafe state.pointee.paths.deallocate()
     unsafe state.pointee.held.deallocate()
     unsafe state.deallocate()
     decisions.deallocate()

@@ -125,7 +125,8 @@ extension Burst {
         let blockEnd = end(position, step, steps.count)
         let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<blockEnd])
         position = blockEnd
-        guard let next = unsafe track(index, step, block, &context, isFirst: isFirst, isLast: position == steps.count) else { return }
+        guard let next = unsafe track(index, step, block, &context, isFirst: isFirst, isLast: position == steps.count)
+        else { return }
         index = next
       case .conntrackClear: forgetConnection(&context)
       case .sample: break

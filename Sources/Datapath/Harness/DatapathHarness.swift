@@ -289,7 +289,8 @@ package final class DatapathHarness {
 
   /// Adds a static station.
   package func addStation(bridge: String, vlan: UInt16, address: MACAddress, port: String) -> Bool {
-    guard let table = state.bridges[bridge]?.macTable, let slot = state.ports[PortKey(bridge: bridge, name: port)]?.bridgeSlot
+    guard let table = state.bridges[bridge]?.macTable,
+      let slot = state.ports[PortKey(bridge: bridge, name: port)]?.bridgeSlot
     else { return false }
     return table.addStatic(vlan: vlan, address: address.bits, port: slot, now: now)
   }

@@ -23,6 +23,12 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
     self.isIPv6 = isIPv6
   }
 
+  /// The address in fe80::/64 that a station makes itself of its MAC address (RFC 4291 appendix A).
+  public init(linkLocalOf address: MACAddress) {
+    let bits = UInt128(address.bits)
+    self.init(ipv6: UInt128(0xfe80) << 112 | ((bits >> 24) ^ 0x02_0000) << 40 | 0xfffe << 24 | bits & 0xff_ffff)
+  }
+
   /// Reads `10.0.0.1` or `fd00::1`; nil for anything else.
   public init?(_ text: some StringProtocol) {
     let bytes = Array(text.utf8)

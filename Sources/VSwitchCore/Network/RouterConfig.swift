@@ -74,9 +74,7 @@ public struct RouterPort: Equatable, Sendable {
   public var linkLocal: IPAddress? {
     guard hasIPv6 else { return nil }
     if let given = addresses.first(where: { $0.address.isIPv6 && $0.address.isLinkLocal }) { return given.address }
-    let bits = UInt128(hardwareAddress.bits)
-    return IPAddress(
-      ipv6: UInt128(0xfe80) << 112 | ((bits >> 24) ^ 0x02_0000) << 40 | 0xfffe << 24 | bits & 0xff_ffff)
+    return IPAddress(linkLocalOf: hardwareAddress)
   }
 
   /// All addresses to which it answers.

@@ -28,13 +28,20 @@ public struct RouterRules: Equatable, Sendable {
   mutating func add(
     _ table: RouterTable, _ priority: Int, _ match: Match, _ actions: [Action] = [], next: RouterTable? = nil
   ) {
+    add(table: table.rawValue, priority, match, actions, next: next?.rawValue)
+  }
+
+  /// The same for tables by number.
+  mutating func add(
+    table: UInt8, _ priority: Int, _ match: Match, _ actions: [Action] = [], next: UInt8? = nil
+  ) {
     var rule = FlowMod()
-    rule.table = table.rawValue
+    rule.table = table
     rule.priority = UInt16(clamping: priority)
     rule.match = match
     rule.cookie = RouterRules.cookie
     rule.instructions = Instructions(apply: actions)
-    rule.instructions.gotoTable = next?.rawValue
+    rule.instructions.gotoTable = next
     let key = RuleKey(rule)
     if flows[key] == nil { flows[key] = rule }
   }

@@ -70,7 +70,8 @@ import VSwitchCore
     var ip: [UInt8]
     if isTCP {
       let flags: UInt8 = [0x10, 0x10, 0x18, 0x18, 0x10, 0x02, 0x12, 0x11, 0x04].randomElement(using: &random) ?? 0x10
-      let sequence: UInt32 = .random(in: 1...100, using: &random) &+ (Int.random(in: 0..<20, using: &random) == 0 ? 1 << 30 : 0)
+      let leap: UInt32 = Int.random(in: 0..<20, using: &random) == 0 ? 1 << 30 : 0
+      let sequence: UInt32 = .random(in: 1...100, using: &random) &+ leap
       ip = ConntrackLab.tcp(
         source, from, destination, to, flags: flags, sequence, .random(in: 0...100, using: &random), payload)
     } else {

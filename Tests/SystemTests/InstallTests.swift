@@ -71,9 +71,8 @@ struct InstallTests {
 
   @Test func billOfMaterialsIsThatOfTheBuild() throws {
     let source = TestEnvironment.sourceDirectory
-    let text = try require([
-      "python3", "\(source)/scripts/sbom.py", TestEnvironment.programDirectory,
-    ])
+    let text = try require(
+      ["python3", "\(source)/scripts/sbom.py", TestEnvironment.programDirectory], deadline: .seconds(60))
     struct Bill: Decodable {
       struct Package: Decodable { var name, versionInfo, downloadLocation: String }
       var packages: [Package]

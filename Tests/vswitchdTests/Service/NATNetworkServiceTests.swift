@@ -162,7 +162,7 @@ private final class FakeServicePlane: ServicePlane {
     }
   }
 
-  @Test func questionsGoToTheHostsServersAndNamesOfLeasesDoNot() async throws {
+  @Test func aNameOfALeaseIsAnsweredByTheSwitchItself() async throws {
     let directory = try TemporaryDirectory()
     let file = directory.path + "/resolv.conf"
     try "nameserver 127.0.0.1\n".write(toFile: file, atomically: true, encoding: .utf8)

@@ -165,8 +165,10 @@ package final class Daemon {
 }
 
 extension Lab {
-  /// Gives addresses to a link and brings it up.
+  /// Gives addresses to a link and brings it up. A link that is not there yet is waited for: the taps of a daemon that was
+  /// started again are made once the kernel has taken the last one's away.
   package func giveAddresses(_ addresses: [String], to link: String, in namespace: String) throws {
+    _ = try eventually(.seconds(15)) { try attempt(["ip", "-n", namespace, "link", "show", "dev", link]).isSuccess }
     for address in addresses {
       try run(
         ["ip", "-n", namespace, "address", "add", address, "dev", link] + (address.contains(":") ? ["nodad"] : []))

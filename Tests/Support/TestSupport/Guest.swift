@@ -167,7 +167,12 @@ package final class Guest {
   @discardableResult
   package func require(_ line: String, deadline: Duration = .seconds(60)) throws -> String {
     let result = try run(line, deadline: deadline)
-    guard result.isSuccess else { throw TestFailure("\(name): \(line): exit code \(result.status)\n\(result.output)") }
+    guard result.isSuccess else {
+      // Why a program that is there does not run, or packets are lost, its kernel knows best.
+      let question = "free; dmesg | tail -n 8; grep -E 'Icmp:|Udp:|Tcp:' /proc/net/snmp; cat /proc/tty/driver/serial"
+      let state = (try? run(question, deadline: .seconds(10)).output) ?? ""
+      throw TestFailure("\(name): \(line): exit code \(result.status)\n\(result.output)\n\(state)")
+    }
     return result.output
   }
 

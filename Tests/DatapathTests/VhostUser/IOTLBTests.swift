@@ -1,3 +1,4 @@
+import COFlow
 import TestSupport
 import Testing
 import VirtioDriver
@@ -140,5 +141,55 @@ import VirtioDriver
         for _ in model { #expect(pair.driver.takeUsed() != nil) }
       }
     }
+  }
+
+  /// A ring of which a page was taken away is suspended, asks once, and goes on where it stood, wherever its pages lie then.
+  @Test(arguments: [false, true]) func aRingWhosePagesMoveGoesOnWhereItStood(isPacked: Bool) throws {
+    let talk = SessionTests.Talk()
+    try talk.connect()
+    try talk.say(.setFeatures, bytes(SessionTests.features | 1 << 33 | (isPacked ? 1 << 34 : 0)))
+    try talk.memory()
+    let ram = talk.ram
+    let driver: any DriverQueue = isPacked ? PackedDriverQueue(ram, size: 16) : SplitDriverQueue(ram, size: 16)
+    let ringPage = driver.descriptors
+    let iova: UInt64 = 0x77_0000_0000
+    func tell(_ kind: IOTLBMessage.Kind, _ address: UInt64, _ page: UInt64) throws {
+      var payload = bytes(address) + bytes(UInt64(4096)) + bytes(ram.userAddress(page))
+      payload += [3, kind.rawValue, 0, 0, 0, 0, 0, 0]
+      let reply = try talk.say(.iotlb, payload, needReply: true)
+      #expect(reply == VhostUserHeader.reply(to: .iotlb, bytes(UInt64(0))))
+    }
+    try talk.say(.setVringSize, queue: 1, 16)
+    try talk.say(.setVringBase, queue: 1, isPacked ? 0x8003_8003 : 3)
+    var payload = bytes(UInt32(1)) + bytes(UInt32(0))
+    for address in [driver.descriptors, driver.deviceArea, driver.driverArea] {
+      payload += bytes(address - ringPage + iova)
+    }
+    try talk.say(.setVringAddress, payload + bytes(UInt64(0)))
+    try talk.say(.setVringKick, bytes(UInt64(1)), [coflow_event_open()])
+    #expect(talk.session.takeRingMisses() == [IOTLB.Miss(address: iova, writes: true)])
+    #expect(!talk.session.isUp)
+    try tell(.update, iova, ringPage)
+    let vring = try #require(talk.device.queues[1]?.vring)
+    #expect(vring.position.next == 3 && !vring.isSuspended)
+    // Another page is none of its business.
+    try tell(.invalidate, iova + 4096, ringPage)
+    try tell(.invalidate, iova - 4096, ringPage)
+    #expect(!vring.isSuspended && talk.session.takeRingMisses().isEmpty)
+    try tell(.invalidate, iova, ringPage)
+    #expect(vring.isSuspended && !vring.hasAvailable && !vring.requestKicks())
+    #expect(talk.session.takeRingMisses() == [IOTLB.Miss(address: iova, writes: true)])
+    try tell(.update, iova + 4096, ringPage)
+    #expect(vring.isSuspended && talk.session.takeRingMisses().isEmpty)
+    let other = ram.allocate(4096, alignment: 4096)
+    try tell(.update, iova, other)
+    #expect(!vring.isSuspended && vring.position.next == 3 && talk.device.queues[1] != nil)
+    // What is in the ring where it lies now is taken: a buffer of an unknown page, which is asked for.
+    ram.write(ram.read(ringPage, 4096), at: other)
+    let place = unsafe vring.state.pointee.descriptorsAddress
+    #expect(place == other)
+    try tell(.invalidate, iova, other)
+    #expect(try talk.base(1) == (isPacked ? 0x8003_8003 : 3))
+    #expect(talk.device.queues[1] == nil)
   }
 }

@@ -28,14 +28,20 @@ import VirtioDriver
     private var sent = 0
     private var returned = 0
     let bufferByteCount: Int
+    /// 10 without VERSION_1 and mergeable buffers.
+    let headerByteCount: Int
 
-    init(_ path: String, features: UInt64 = Guest.features, size: Int = 64, bufferByteCount: Int = 2048) throws {
+    init(
+      _ path: String, features: UInt64 = Guest.features, protocolFeatures: UInt64 = 0x9, size: Int = 64,
+      bufferByteCount: Int = 2048
+    ) throws {
       self.bufferByteCount = bufferByteCount
+      headerByteCount = features & (1 << 32 | Guest.mergeable) != 0 ? 12 : 10
       let isPacked = features & Guest.packed != 0
       frontEnd = try FrontEnd(connect: path)
       receive = isPacked ? PackedDriverQueue(ram, size: size) : SplitDriverQueue(ram, size: size)
       transmit = isPacked ? PackedDriverQueue(ram, size: size) : SplitDriverQueue(ram, size: size)
-      try frontEnd.begin(ram, features: features)
+      try frontEnd.begin(ram, features: features, protocolFeatures: protocolFeatures)
       let base: UInt32 = isPacked ? 0x8000_8000 : 0
       for _ in 0..<size { giveBuffer(ram.allocate(bufferByteCount)) }
       receive.publish()
@@ -61,9 +67,9 @@ import VirtioDriver
     }
 
     /// Sends a frame, in pieces of at most `piece` bytes.
-    func send(_ frame: [UInt8], header: [UInt8] = [UInt8](repeating: 0, count: 12), piece: Int = 1 << 20) -> Bool {
+    func send(_ frame: [UInt8], header: [UInt8]? = nil, piece: Int = 1 << 20) -> Bool {
       while transmit.takeUsed() != nil { returned += 1 }
-      let bytes = header + frame
+      let bytes = (header ?? [UInt8](repeating: 0, count: headerByteCount)) + frame
       let address = transmitBuffers[nextTransmit % 16]
       nextTransmit += 1
       ram.write(bytes, at: address)
@@ -109,15 +115,15 @@ import VirtioDriver
           let address = receiveBuffers.removeValue(forKey: used.identifier)
         else { return nil }
         let bytes = ram.read(address, Int(used.writtenByteCount))
-        if got == 0, bytes.count >= 12 { wanted = Int(bytes[10]) }
+        if got == 0, headerByteCount == 12, bytes.count >= 12 { wanted = Int(bytes[10]) }
         result += bytes
         got += 1
         giveBuffer(address)
         receive.publish()
         if receive.wantsKick { kick(receiveEvents.kick) }
       }
-      guard result.count >= 12 else { return nil }
-      return (Array(result.prefix(12)), Array(result.dropFirst(12)))
+      guard result.count >= headerByteCount else { return nil }
+      return (Array(result.prefix(headerByteCount)), Array(result.dropFirst(headerByteCount)))
     }
   }
 

@@ -29,8 +29,13 @@ package struct FrontEndError: Error, CustomStringConvertible {
     case getQueueCount = 17
     case setVringEnable = 18
     case sendRARP = 19
+    case setBackendRequestDescriptor = 21
+    case iotlb = 22
+    case getConfig = 24
     case getInflightDescriptor = 31
     case setInflightDescriptor = 32
+    case addMemoryRegion = 37
+    case removeMemoryRegion = 38
   }
 
   package let descriptor: Int32

@@ -65,11 +65,38 @@ extension VhostUserSession {
       ringMisses = ringMisses.filter { miss, _ in
         miss.address < entry.address || miss.address - entry.address >= entry.byteCount
       }
-      for index in rings.indices where rings[index].running == nil && rings[index].fault == nil { start(index) }
+      for index in rings.indices where rings[index].fault == nil {
+        if rings[index].isSuspended { resume(index) } else if rings[index].running == nil { start(index) }
+      }
     case .invalidate:
+      // Answered after this: the worker has run it, and so is done with all that it had translated before.
       ringMisses = [:]
-      device.pause { iotlb.remove(address: entry.address, byteCount: entry.byteCount) }
+      let suspended = rings.indices.filter {
+        rings[$0].running != nil && isRing($0, in: entry.address, byteCount: entry.byteCount)
+      }
+      let queues = suspended.compactMap { rings[$0].running }
+      device.pause {
+        iotlb.remove(address: entry.address, byteCount: entry.byteCount)
+        for queue in queues { queue.vring.suspend() }
+      }
+      // Their pages are asked for at once: packets wait for them.
+      for index in suspended { rings[index].isSuspended = true }
+      for index in rings.indices where rings[index].isSuspended { resume(index) }
     case .miss, .accessFailure: break
+    }
+  }
+
+  /// Lets a suspended ring go on if all of its pages are known; notes those that are not.
+  private mutating func resume(_ index: Int) {
+    guard let queue = rings[index].running, let addresses = rings[index].addresses, let memory else { return }
+    do throws(VhostUserFault) {
+      let isPacked = features.contains(.packedRing)
+      guard let place = try locate(addresses, memory, size: rings[index].size, isPacked: isPacked) else { return }
+      rings[index].isSuspended = false
+      device.pause { queue.vring.move(place) }
+    } catch {
+      stop(index)
+      rings[index].fault = error
     }
   }
 }

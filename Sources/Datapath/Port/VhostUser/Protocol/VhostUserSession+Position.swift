@@ -13,10 +13,40 @@ extension VhostUserSession {
     let size = rings[index].size
     let isPacked = features.contains(.packedRing)
     guard isPacked || size & (size - 1) == 0 else { throw .ringSizeWrong }
-    let parts = VringPart.all(addresses, size: size, isPacked: isPacked)
+    guard let found = try locate(addresses, memory, size: size, isPacked: isPacked) else { return nil }
+    var state = unsafe VringState(
+      descriptors: found.descriptors, driverArea: found.driverArea, deviceArea: found.deviceArea, size: size,
+      addresses: GuestAddressSpace(memory: memory.view, iotlb: iotlb))
+    state.isPacked = isPacked
+    state.hasIndirect = features.contains(.indirectDescriptors)
+    state.hasEventIndex = features.contains(.eventIndex)
+    state.descriptorsAddress = found.descriptorsAddress
+    state.deviceAreaAddress = found.deviceAreaAddress
+    if features.contains(.logAll) { state.log = log?.view }
+    let place = unsafe RingPlace(
+      descriptors: found.descriptors, deviceArea: found.deviceArea, address: found.descriptorsAddress, size: size,
+      isPacked: isPacked)
+    let (position, chains) = try standing(index, place)
+    state.position = position
+    state.inflight = inflight?.record(queue: index, isPacked: isPacked)
+    if isPacked, let record {
+      record.begin(
+        queue: index, ringAddress: place.address, size: size, base: rings[index].toldBase, position: position)
+      unsafe state.record = record.word(queue: index)
+    }
+    let vring = Vring(state)
+    vring.resubmit(chains)
+    return vring
+  }
+
+  /// Where a ring's parts are.
+  /// - Returns: nil if a virtual IOMMU has not told yet; what is missing is noted.
+  mutating func locate(
+    _ addresses: VringAddresses, _ memory: GuestMemory, size: UInt32, isPacked: Bool
+  ) throws(VhostUserFault) -> VringPlace? {
     var found: [(host: UnsafeMutableRawPointer, guestAddress: UInt64)] = unsafe []
     var isComplete = true
-    for part in parts {
+    for part in VringPart.all(addresses, size: size, isPacked: isPacked) {
       guard part.address % part.alignment == 0 else { throw .ringMisaligned }
       if let iotlb {
         switch iotlb.find(part.address, wanted: part.byteCount, writes: true) {
@@ -38,29 +68,25 @@ extension VhostUserSession {
       }
     }
     guard isComplete else { return nil }
-    var state = unsafe VringState(
-      descriptors: found[0].host, driverArea: found[1].host, deviceArea: found[2].host, size: size,
-      addresses: GuestAddressSpace(memory: memory.view, iotlb: iotlb))
-    state.isPacked = isPacked
-    state.hasIndirect = features.contains(.indirectDescriptors)
-    state.hasEventIndex = features.contains(.eventIndex)
-    unsafe state.descriptorsAddress = found[0].guestAddress
-    unsafe state.deviceAreaAddress = found[2].guestAddress
-    if features.contains(.logAll) { state.log = log?.view }
-    let place = unsafe RingPlace(
-      descriptors: found[0].host, deviceArea: found[2].host, address: found[0].guestAddress, size: size,
-      isPacked: isPacked)
-    let (position, chains) = try standing(index, place)
-    state.position = position
-    state.inflight = inflight?.record(queue: index, isPacked: isPacked)
-    if isPacked, let record {
-      record.begin(
-        queue: index, ringAddress: place.address, size: size, base: rings[index].toldBase, position: position)
-      unsafe state.record = record.word(queue: index)
+    return unsafe VringPlace(
+      descriptors: found[0].host, driverArea: found[1].host, deviceArea: found[2].host,
+      descriptorsAddress: found[0].guestAddress, deviceAreaAddress: found[2].guestAddress)
+  }
+
+  /// Whether some part of a ring lies in a range of I/O virtual addresses.
+  /// - Parameter byteCount: 0 stands for all that follow.
+  func isRing(_ index: Int, in address: UInt64, byteCount: UInt64) -> Bool {
+    guard let addresses = rings[index].addresses else { return false }
+    // Whole pages are taken away.
+    let pageMask = UInt64(1) << IOTLB.pageByteCountLog2 - 1
+    let first = address & ~pageMask
+    let (sum, overflow) = address.addingReportingOverflow(byteCount &- 1)
+    let last = (overflow || byteCount == 0 ? UInt64.max : sum) | pageMask
+    let parts = VringPart.all(addresses, size: rings[index].size, isPacked: features.contains(.packedRing))
+    return parts.contains { part in
+      let (end, overflow) = part.address.addingReportingOverflow(part.byteCount - 1)
+      return part.address <= last && (overflow ? UInt64.max : end) >= first
     }
-    let vring = Vring(state)
-    vring.resubmit(chains)
-    return vring
   }
 
   /// Where a ring stands, and what was taken from it and not given back.

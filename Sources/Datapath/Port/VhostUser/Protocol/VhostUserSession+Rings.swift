@@ -78,6 +78,7 @@ extension VhostUserSession {
     guard let queue = rings[index].running else { return }
     device.detach(queue)
     rings[index].running = nil
+    rings[index].isSuspended = false
     if rings[index].fault == nil { rings[index].fault = queue.vring.fault }
     let position = queue.vring.position
     let isPacked = unsafe queue.vring.state.pointee.isPacked

@@ -47,6 +47,8 @@ struct VhostUserSession {
     var isEnabled = false
     /// Disabled while it ran: a transmit queue is emptied.
     var isDiscarding = false
+    /// It runs, but a virtual IOMMU took pages of it away.
+    var isSuspended = false
     /// Stopped while buffers that another process had taken were not all given back.
     var hasResubmissions = false
     var running: GuestQueue?

@@ -36,6 +36,8 @@ struct VringPosition: Equatable, Sendable {
   var cursor = VringPosition()
   /// The first rule broken; nothing is fetched any more.
   var fault: VhostUserFault?
+  /// A virtual IOMMU took pages of the ring itself away: nothing of it is touched until `move`.
+  var isSuspended = false
   /// Split with event index: the used index at the last decision about a call; nil: always call.
   var signalledUsed: UInt16?
 
@@ -61,6 +63,19 @@ struct VringPosition: Equatable, Sendable {
     self.size = size
     self.addresses = addresses
   }
+}
+
+/// Where a ring's parts are, each of them checked whole.
+@safe struct VringPlace: @unchecked Sendable {
+  /// Descriptor table or ring.
+  var descriptors: UnsafeMutableRawPointer
+  /// Available ring, or the driver's event suppression.
+  var driverArea: UnsafeMutableRawPointer
+  /// Used ring, or the device's event suppression.
+  var deviceArea: UnsafeMutableRawPointer
+  /// Guest-physical addresses of what the device writes.
+  var descriptorsAddress: UInt64
+  var deviceAreaAddress: UInt64
 }
 
 /// Which way a queue's buffers go.
@@ -94,6 +109,7 @@ enum VringDirection {
   /// Copies up to `wanted` more chains to the end of `batch`, as far as there are any and none breaks a rule.
   @inline(__always)
   func fetch(_ wanted: Int, into batch: ChainBatch, _ direction: VringDirection) {
+    if unsafe state.pointee.isSuspended { return }
     if unsafe state.pointee.resubmissions != nil {
       fetchResubmitted(wanted, into: batch, direction)
     } else {
@@ -136,6 +152,7 @@ enum VringDirection {
   /// There is something to fetch.
   @inline(__always)
   var hasAvailable: Bool {
+    if unsafe state.pointee.isSuspended { return false }
     if unsafe state.pointee.resubmissions != nil { return true }
     return unsafe state.pointee.isPacked ? hasAvailablePacked : hasAvailableSplit
   }
@@ -143,6 +160,7 @@ enum VringDirection {
   /// Asks the guest not to kick.
   @inline(__always)
   func suppressKicks() {
+    if unsafe state.pointee.isSuspended { return }
     if unsafe state.pointee.isPacked { suppressKicksPacked() } else { suppressKicksSplit() }
   }
 
@@ -150,8 +168,27 @@ enum VringDirection {
   /// - Returns: true if there is something already: no kick may come for it.
   @inline(__always)
   func requestKicks() -> Bool {
+    if unsafe state.pointee.isSuspended { return false }
     if unsafe state.pointee.isPacked { requestKicksPacked() } else { requestKicksSplit() }
     return hasAvailable
+  }
+
+  // MARK: a virtual IOMMU
+
+  /// Nothing of the ring is touched.
+  var isSuspended: Bool { unsafe state.pointee.isSuspended }
+
+  /// Touches nothing of the ring until `move`: where it lies is not known any more. Between two bursts.
+  func suspend() { unsafe state.pointee.isSuspended = true }
+
+  /// The ring's parts lie here now; it goes on where it stood.
+  func move(_ place: VringPlace) {
+    unsafe state.pointee.descriptors = place.descriptors
+    unsafe state.pointee.driverArea = place.driverArea
+    unsafe state.pointee.deviceArea = place.deviceArea
+    unsafe state.pointee.descriptorsAddress = place.descriptorsAddress
+    unsafe state.pointee.deviceAreaAddress = place.deviceAreaAddress
+    unsafe state.pointee.isSuspended = false
   }
 
   // MARK: chains

@@ -20,9 +20,11 @@ struct Attachment: CustomStringConvertible, Sendable {
   var queuePairs = 1
   /// QEMU listens (type vhostuserclient).
   var isServer = true
+  /// A device from before virtio 1.0: no VIRTIO_F_VERSION_1.
+  var isLegacy = false
 
   var description: String {
-    "\(isPacked ? "packed" : "split"), mergeable \(isMergeable ? "on" : "off"), \(queuePairs) queue pairs, "
+    "\(isLegacy ? "legacy, " : "")\(isPacked ? "packed" : "split"), mergeable \(isMergeable ? "on" : "off"), \(queuePairs) queue pairs, "
       + (isServer ? "QEMU listens" : "the switch listens")
   }
   func device(_ socket: String) -> Guest.Device {
@@ -32,6 +34,7 @@ struct Attachment: CustomStringConvertible, Sendable {
     device.isPacked = isPacked
     device.hasMergeableBuffers = isMergeable
     device.queuePairs = queuePairs
+    if isLegacy { device.properties = ["disable-modern": "on", "disable-legacy": "off"] }
     return device
   }
 }

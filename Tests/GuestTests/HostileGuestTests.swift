@@ -107,6 +107,16 @@ struct HostileGuestTests {
           + FrontEnd.bytes(UInt64(0)) + FrontEnd.bytes(UInt64(0))
         evil.frontEnd.send(.setMemoryTable, payload, descriptors: [evil.frontEnd.descriptor])
       },
+      Deed(rule: "a memory region is larger than its file") { evil in
+        let payload =
+          FrontEnd.bytes(UInt32(1)) + FrontEnd.bytes(UInt32(0)) + FrontEnd.bytes(UInt64(0))
+          + FrontEnd.bytes(UInt64(evil.ram.byteCount + 1)) + FrontEnd.bytes(UInt64(0)) + FrontEnd.bytes(UInt64(0))
+        evil.frontEnd.send(.setMemoryTable, payload, descriptors: [evil.ram.descriptor])
+      },
+      Deed(rule: "a message of a protocol feature that was not negotiated") { evil in
+        evil.frontEnd.send(.sendRARP, [2, 0, 0, 0, 0, 1, 0, 0])
+      },
+      Deed(rule: "a ring was changed while it runs") { $0.frontEnd.send(.setVringBase, queue: 1, 7) },
       Deed(rule: "two memory regions overlap") { $0.frontEnd.sendMemoryTable([$0.ram, $0.ram]) },
       Deed(rule: "the connection ended inside a message") { evil in
         evil.frontEnd.sendRaw(Array(FrontEnd.message(2, FrontEnd.bytes(features)).prefix(15)))

@@ -49,6 +49,16 @@ import VirtioDriver
     #expect(fault(pair) == .chainTooLong)
   }
 
+  @Test func packedChainMayNotGoRoundTheRing() throws {
+    let pair = try QueuePair(size: 8, isPacked: true)
+    for slot in 0..<8 {
+      // Available in the first lap, and another one follows.
+      let descriptor = bytes(pair.ram.base) + bytes(UInt32(64)) + bytes(UInt16(slot)) + bytes(UInt16(1 << 7 | 1))
+      pair.ram.write(descriptor, at: pair.driver.descriptors + UInt64(16 * slot))
+    }
+    #expect(fault(pair) == .chainTooLong)
+  }
+
   @Test func nextMayNotLeaveTheTable() throws {
     let (pair, driver) = try split()
     driver.writeDescriptor(driver.descriptors, 0, pair.ram.base, 64, flags: 1, next: 0x8000)

@@ -52,7 +52,7 @@ extension Datapath {
       let tracer = BridgeTracer(state, syntax) { table, vlan, address in
         mailbox.perform { worker in table.station(vlan: vlan, address: address, now: worker.now) }
       }
-      return tracer.trace(bridge, packet, depth: 0)
+      return tracer.trace(bridge, packet)
     }
   }
 }
@@ -73,11 +73,28 @@ final class BridgeTracer {
     self.station = station
   }
 
-  func trace(_ bridge: String, _ packet: TracedPacket, depth: Int) -> Trace? {
+  /// Follows a packet that a port of a bridge receives.
+  func trace(_ bridge: String, _ packet: TracedPacket) -> Trace? {
+    let entry = state.ports.first { $0.key.bridge == bridge && $0.value.number.rawValue == packet.key.inPort }?.value
+    guard let guarding = entry?.guarding?.config else { return trace(bridge, packet, depth: 0) }
+    var packet = packet
+    packet.key.inPort = PortNumber(openFlow10: guarding.deviceNumber).rawValue
+    return trace(guarding.bridge, packet, depth: 0)
+  }
+
+  private func trace(_ bridge: String, _ packet: TracedPacket, depth: Int) -> Trace? {
     guard let flows = state.bridges[bridge]?.flows else { return nil }
     let open = state.ports.filter { $0.key.bridge == bridge }
-    let names = Dictionary(
+    /// Ports whose rules this bridge has, by the numbers of their devices and of what leads to their bridges.
+    var guarded: [PortNumber: (key: PortKey, port: OpenPort, isDevice: Bool)] = [:]
+    for (key, port) in state.ports {
+      guard let guarding = port.guarding?.config, guarding.bridge == bridge else { continue }
+      guarded[PortNumber(openFlow10: guarding.deviceNumber)] = (key, port, true)
+      guarded[PortNumber(openFlow10: guarding.bridgeNumber)] = (key, port, false)
+    }
+    var names = Dictionary(
       open.map { (PortNumber(openFlow10: $1.portNumber), $0.name) }, uniquingKeysWith: { first, _ in first })
+    for (number, port) in guarded where port.isDevice { names[number] = port.key.name }
     let owner = flows.readBridge(ports: state.numberedPorts(of: bridge))
     let reader = owner.bridge.pipeline
     let syntax = syntax
@@ -90,6 +107,10 @@ final class BridgeTracer {
     options.showsTags = true
     options.byteCount = packet.frame?.count
     options.isRouter = state.bridges[bridge]?.config.isRouter ?? false
+    options.guarding = guarded[PortNumber(packet.key.inPort)].map {
+      TracedGuard(port: $0.key.name, groups: $0.port.guarding?.config.groups ?? [])
+    }
+    options.owner = { guarded[$0]?.key.bridge }
     if let connection = packet.connectionState { options.connectionState = connection }
     options.normal = { [self] key in normal(bridge, key, isSketch: packet.isSketch) }
     options.flood = { entry, withoutNoFlood in
@@ -100,12 +121,21 @@ final class BridgeTracer {
       }
     }
     options.follow = { [self] number, key in
-      let leaving = open.values.first { PortNumber(openFlow10: $0.portNumber) == number }
-      guard depth < Int(Burst.patchHopLimit), let leaving, let peer = peer(of: leaving) else { return nil }
+      guard depth < Int(Burst.patchHopLimit) else { return nil }
       var next = TracedPacket(key: key)
-      next.key.inPort = PortNumber(openFlow10: peer.portNumber).rawValue
       next.connectionState = packet.connectionState
       next.isSketch = packet.isSketch
+      if let inside = guarded[number] {
+        next.key.inPort = inside.port.number.rawValue
+        return inside.isDevice ? nil : self.trace(inside.key.bridge, next, depth: depth + 1)
+      }
+      guard let leaving = open.values.first(where: { $0.number == number }) else { return nil }
+      if let guarding = leaving.guarding?.config {
+        next.key.inPort = PortNumber(openFlow10: guarding.bridgeNumber).rawValue
+        return self.trace(guarding.bridge, next, depth: depth + 1)
+      }
+      guard let peer = peer(of: leaving) else { return nil }
+      next.key.inPort = PortNumber(openFlow10: peer.portNumber).rawValue
       if packet.isSketch, state.bridges[peer.bridge]?.config.isRouter == true { complete(&next.key, for: peer) }
       return self.trace(peer.bridge, next, depth: depth + 1)
     }

@@ -190,7 +190,7 @@ package final class DatapathHarness {
     guard isParsed else { return nil }
     let now = now
     return BridgeTracer(state, PlainSyntax()) { $0.station(vlan: $1, address: $2, now: now) }
-      .trace(bridge, packet, depth: 0)
+      .trace(bridge, packet)
   }
 
   private struct PlainSyntax: TraceSyntax {

@@ -61,6 +61,15 @@ extension SchemaDocumentation {
       .init("cvlans", .configuration, "Customer VLANs that a dot1q-tunnel takes; empty: all."),
       .init("protected", .configuration, "No traffic between two ports that have this set."),
       .init(
+        "secgroup", .configuration,
+        "Security groups: only connections that one of them lets begin pass to and from the port's device. Only here."),
+      .init(
+        "port_security", .configuration,
+        "Whom its device may say that it is, as \"52:54:00:12:34:56 10.0.0.5 fd00::5\": an Ethernet address, and IP "
+          + "addresses or prefixes, all if there are none. Everything else from there is dropped, ARP and neighbour "
+          + "discovery in others' names too. Only here."),
+      .init("error", .status, "Why its security groups or port_security don't work. Only here."),
+      .init(
         "other_config", .configuration, "Settings of the port.",
         keys: [
           (
@@ -69,6 +78,10 @@ extension SchemaDocumentation {
           ),
           ("qinq-ethtype", "Outer tag of a dot1q-tunnel: \"802.1ad\" (if unset) or \"802.1q\"."),
           ("forward-bpdu", "As of the bridge, for this port alone. Only here."),
+          (
+            "trusted",
+            "\"true\": a port with secgroup or port_security may serve DHCP and advertise itself as router. Only here."
+          ),
         ]),
       .init("fake_bridge", .kept, "vsctl treats the port as a bridge that stands for the VLAN of its tag."),
       .init("bond_mode", .ignored, "How a bond shares its interfaces."),

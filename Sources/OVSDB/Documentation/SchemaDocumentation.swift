@@ -68,6 +68,7 @@ package enum SchemaDocumentation {
     root, bridge, port, interface, controller, manager, tls, mirror, qos, queue, flowTable, netFlow, sFlow, ipfix,
     flowSampleCollectorSet, datapath, conntrackZone, conntrackTimeoutPolicy, autoAttach, router,
     routerPort, route, routerPolicy, natNetwork, staticLease, forward, dhcpLease,
+    securityGroup, securityGroupRule,
   ]
 
   package static func table(_ name: String) -> TableDocumentation? { tables.first { $0.name == name } }

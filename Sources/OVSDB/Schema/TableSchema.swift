@@ -82,6 +82,14 @@ package final class TableSchema: Sendable {
       columns: columns.map(\.schema))
   }
 
+  /// The same table with more columns.
+  package func with(_ more: [any ColumnDeclaration]) -> TableSchema {
+    if more.isEmpty { return self }
+    return TableSchema(
+      name, isRoot: isRoot, rowLimit: rowLimit, indexes: indexes, documentation: documentation,
+      columns: columns + more.map(\.schema))
+  }
+
   /// The column of that name; nil if there is none (`_uuid` and `_version` are not declared).
   package func column(_ name: String) -> ColumnSchema? { columnIndexes[name].map { columns[$0] } }
 }

@@ -85,6 +85,8 @@ public struct PortGuard: Equatable, Sendable {
   /// OpenFlow number there of the device, and of what leads to the port's own bridge; 1 to 65279.
   public var deviceNumber: UInt16
   public var bridgeNumber: UInt16
+  /// Names of the security groups whose rules they are; for those who ask.
+  public var groups: [String] = []
 
   public init(bridge: String, deviceNumber: UInt16, bridgeNumber: UInt16) {
     self.bridge = bridge

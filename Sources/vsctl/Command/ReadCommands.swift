@@ -16,6 +16,16 @@ private func columns(_ text: String?, of table: TableSchema) throws(CommandFault
   return chosen
 }
 
+/// The rows with these columns. Where nobody named columns, those that Open vSwitch's table has not are shown once a row has
+/// something in them.
+private func table(_ columns: [ColumnSchema], _ rows: [Row], of table: TableSchema, areNamed: Bool) -> ResultTable {
+  if areNamed { return ResultTable(columns, rows) }
+  return ResultTable(
+    columns.filter { column in
+      !table.isAdditional(column.name) || rows.contains { $0[column.name] != column.defaultValue }
+    }, rows)
+}
+
 struct ListCommand: Verb {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "Print the rows of a table, or those named.")
@@ -35,7 +45,10 @@ struct ListCommand: Verb {
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     let table = try workspace.schema.table(matching: table)
     let columns = try vsctl.columns(columns, of: table)
-    guard !records.isEmpty else { return ResultTable(columns, workspace.rows(table.name)).output }
+    let areNamed = self.columns != nil
+    guard !records.isEmpty else {
+      return vsctl.table(columns, workspace.rows(table.name), of: table, areNamed: areNamed).output
+    }
     var rows: [Row] = []
     for record in records {
       if ifExists {
@@ -44,7 +57,7 @@ struct ListCommand: Verb {
         rows.append(try workspace.record(record, in: table))
       }
     }
-    return ResultTable(columns, rows).output
+    return vsctl.table(columns, rows, of: table, areNamed: areNamed).output
   }
 }
 
@@ -76,7 +89,7 @@ struct FindCommand: Verb {
       for row in rows where try condition.isSatisfied(by: row, symbols: &workspace.symbols) { satisfying.append(row) }
       rows = satisfying
     }
-    return ResultTable(columns, rows).output
+    return vsctl.table(columns, rows, of: table, areNamed: self.columns != nil).output
   }
 }
 

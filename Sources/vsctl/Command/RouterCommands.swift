@@ -13,7 +13,8 @@ enum NetworkTables {
   /// Tables whose rows say in `error` why they don't work, and what their rows are called.
   static let reporting = [
     ("Router", "router"), ("Router_Port", "router port"), ("Route", "route"), ("Router_Policy", "policy"),
-    ("NAT_Network", "NAT network"), ("Static_Lease", "static lease"), ("Forward", "forward"),
+    ("NAT_Network", "NAT network"), ("Static_Lease", "static lease"), ("Forward", "forward"), ("Port", "port"),
+    ("Security_Group_Rule", "rule"),
   ]
 
   /// Columns of a table that a command reads; an error where the database has no such table.

@@ -72,6 +72,10 @@ struct Needs: Equatable {
       needs.add("Interface", ["name", "ofport", "error"])
       if columns.contains("type") { needs.add("Open_vSwitch", ["iface_types"]) }
     }
+    // What the switch says of them.
+    if table.name == "Port", columns.contains("secgroup") || columns.contains("port_security") {
+      needs.add("Port", ["name", "error"])
+    }
     return needs
   }
 }

@@ -35,6 +35,10 @@ enum VerbTable {
     ListRoutesCommand.self, AddRouterPolicyCommand.self, DeleteRouterPolicyCommand.self,
     ListRouterPoliciesCommand.self, RouterGroup.self,
   ]
+  static let security: [any ParsableCommand.Type] = [
+    AddSecurityGroupCommand.self, DeleteSecurityGroupCommand.self, ListSecurityGroupsCommand.self,
+    AddSecurityGroupRuleCommand.self, DeleteSecurityGroupRuleCommand.self, ListSecurityGroupRulesCommand.self,
+  ]
   /// For those who build the switch, not for those who use it.
   static let hidden: [any ParsableCommand.Type] = [DocumentCommand.self]
   static let natNetworks: [any ParsableCommand.Type] = [
@@ -59,7 +63,8 @@ enum VerbTable {
   ]
 
   static var all: [any ParsableCommand.Type] {
-    overview + bridges + ports + database + controllers + datapath + routers + natNetworks + flows + runtime + hidden
+    overview + bridges + ports + database + controllers + datapath + routers + natNetworks + security + flows + runtime
+      + hidden
   }
 
   /// Every verb by what is written on the command line.

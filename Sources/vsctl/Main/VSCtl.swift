@@ -40,6 +40,7 @@ struct VSCtl: ParsableCommand {
       CommandGroup(name: "Datapath and Auto Attach", subcommands: VerbTable.datapath),
       CommandGroup(name: "Virtual router", subcommands: VerbTable.routers),
       CommandGroup(name: "NAT network", subcommands: VerbTable.natNetworks),
+      CommandGroup(name: "Security group", subcommands: VerbTable.security),
       CommandGroup(name: "Flow rules, groups and meters (OpenFlow)", subcommands: VerbTable.flows),
       CommandGroup(name: "Running switch", subcommands: VerbTable.runtime),
       CommandGroup(name: "Development", subcommands: VerbTable.hidden),

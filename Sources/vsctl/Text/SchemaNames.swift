@@ -29,6 +29,9 @@ extension TableSchema {
     switch NameMatch(word, in: names) {
     case .one(let name): if let column = column(name) { return column }
     case .several(let found):
+      // As for tables.
+      let stock = found.filter { !isAdditional($0) }
+      if stock.count == 1, let column = column(stock[0]) { return column }
       throw CommandFault(
         "\(name) contains more than one column whose name matches \"\(word)\": \(found.joined(separator: ", "))",
         remedy: "write more of the name")
@@ -37,6 +40,12 @@ extension TableSchema {
     throw CommandFault(
       "\(name) does not contain a column whose name matches \"\(word)\"",
       remedy: Suggestion.remedy(for: word, among: names, listedAs: "columns"))
+  }
+
+  /// Whether a column is this switch's own in one of Open vSwitch's tables.
+  func isAdditional(_ column: String) -> Bool {
+    guard column != "_uuid", let stock = DatabaseSchema.stockOpenVSwitch.table(name) else { return false }
+    return stock.column(column) == nil
   }
 
   /// As `column(matching:)`, and `_uuid`.

@@ -41,12 +41,14 @@ struct Daemon: Sendable {
     let natNetworks = NATNetworkService(
       plane: datapath, store: opened.store, logger: Logger(label: "natnet"), relay: relay,
       wallSeconds: { Int64(time(nil)) }, neighbours: { await network.neighbours(of: $0) ?? [] })
+    let security = SecurityService(plane: datapath, logger: Logger(label: "security"))
     let controllers = ControllerService(
       store: opened.store, plane: datapath, places: options.places, logger: Logger(label: "openflow"),
       punts: network.inbox)
     let reconciler = Reconciler(
       store: opened.store, plane: datapath, logger: Logger(label: "reconciler"), system: system, coverage: coverage,
-      routers: network, natNetworks: natNetworks, onApplied: { await controllers.follow($0, $1) })
+      routers: network, natNetworks: natNetworks, security: security,
+      onApplied: { await controllers.follow($0, $1) })
     await reconciler.start()
 
     lock.removeStaleSockets()

@@ -21,6 +21,8 @@ struct NetworkState: Equatable, Sendable {
   /// In order of their names.
   var natNetworks: [NATNetworkConfig] = []
   var hostPorts: [HostPort] = []
+  /// By name.
+  var securityGroups: [String: SecurityGroup] = [:]
   /// Rows of the routers; of what was made of other rows those.
   var rows: [String: (table: String, row: RowUUID)] = [:]
   /// The routers that rows of ports, routes and policies belong to.
@@ -28,12 +30,13 @@ struct NetworkState: Equatable, Sendable {
 
   static func == (a: Self, b: Self) -> Bool {
     a.routers == b.routers && a.status == b.status && a.portNames == b.portNames && a.natNetworks == b.natNetworks
-      && a.hostPorts == b.hostPorts
+      && a.hostPorts == b.hostPorts && a.securityGroups == b.securityGroups
   }
 
   init() {}
 
   init(_ database: DatabaseSnapshot) {
+    readSecurityGroups(database)
     let rows = database.rows("Router").sorted { $0.name < $1.name }
     if rows.isEmpty, database.rows("NAT_Network").isEmpty { return }
     var zones = ZoneChoice(database)
@@ -128,7 +131,7 @@ struct NetworkState: Equatable, Sendable {
     status.append(Status(table: "Router", row: row.uuid, columns: columns))
   }
 
-  private mutating func note(_ row: Row, _ table: String, _ read: () throws(ConfigError) -> Void) {
+  mutating func note(_ row: Row, _ table: String, _ read: () throws(ConfigError) -> Void) {
     var columns: [String: Datum] = ["error": .empty]
     do throws(ConfigError) { try read() } catch { columns["error"] = .string(error.description) }
     status.append(Status(table: table, row: row.uuid, columns: columns))

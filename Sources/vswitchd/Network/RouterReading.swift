@@ -199,7 +199,7 @@ enum RouterReading {
     return policy
   }
 
-  private static func ipProtocol(_ text: String) throws(ConfigError) -> UInt8 {
+  static func ipProtocol(_ text: String) throws(ConfigError) -> UInt8 {
     switch text {
     case "tcp": return 6
     case "udp": return 17
@@ -213,7 +213,7 @@ enum RouterReading {
     }
   }
 
-  private static func ports(_ texts: [String]) throws(ConfigError) -> [ClosedRange<UInt16>] {
+  static func ports(_ texts: [String]) throws(ConfigError) -> [ClosedRange<UInt16>] {
     var ranges: [ClosedRange<UInt16>] = []
     for text in texts {
       let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }

@@ -20,7 +20,10 @@ enum ChangeFilter {
   /// Those of ports, and what a client raises to be told when all is done.
   private static let otherColumns: [String: [String]] = [
     "Open_vSwitch": ["next_cfg"], "Bridge": ["ports"],
-    "Port": ["name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config"],
+    "Port": [
+      "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config", "secgroup",
+      "port_security",
+    ],
     "Interface": ["name", "type", "options", "mac", "mtu_request", "ofport_request"],
   ]
   /// Those that `ConntrackSettings` reads.
@@ -46,6 +49,8 @@ enum ChangeFilter {
       "lease_time",
       "domain", "search", "servers", "mtu", "next_server", "boot_file", "static_leases", "forwards", "zone",
     ],
+    "Security_Group": ["name", "rules"],
+    "Security_Group_Rule": ["direction", "family", "protocol", "ports", "remote", "remote_group"],
     "Static_Lease": ["mac", "address", "name"],
     "Forward": ["protocol", "port", "address", "target", "target_port"],
     // Whom a forward by name leads to. Not when leases end: that is written at each renewal.

@@ -20,6 +20,9 @@ extension DesiredState {
     var changed: Set<QualifiedPort> = []
     for place in moves.leaving {
       changed.insert(place)
+      if let row = self[place]?.row, !moves.coming.contains(where: { $0.port.uuid == row }) {
+        numbering.removeGuard(of: row)
+      }
       detach(place)
     }
     for (port, bridge) in moves.coming {
@@ -28,12 +31,13 @@ extension DesiredState {
       attach(port, to: bridge, database)
       changed.insert(QualifiedPort(bridge.name, port.name))
     }
-    guard conflicts.isEmpty, hasAllOf(changes) else { return nil }
+    guard conflicts.isEmpty, hasAllOf(changes), hasSecurityBridges else { return nil }
     for bridge in Set(changed.lazy.map(\.bridge)) {
       changed.formUnion(settleOwnPort(of: bridge))
       let names = Set(changed.lazy.filter { $0.bridge == bridge }.map(\.port))
       changed.formUnion(number(names, of: bridge, &numbering).lazy.map { QualifiedPort(bridge, $0) })
     }
+    for place in changed.sorted() { setGuard(place, &numbering) }
     return sharedDevices.isEmpty ? changed : nil
   }
 
@@ -87,6 +91,7 @@ extension DesiredState {
     if let device = port.config?.interface.name, portsByDevice[device] == place { portsByDevice[device] = nil }
     if bridges[place.bridge]?.ownPort == place.port { bridges[place.bridge]?.ownPort = nil }
     portsWithWarnings.remove(place)
+    securedPorts.remove(place)
   }
 
   /// Has a bridge one port of its own, whoever wrote it.

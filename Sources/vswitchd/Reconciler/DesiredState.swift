@@ -31,6 +31,7 @@ struct DesiredState: Equatable, Sendable {
     var config: PortConfig?
     /// What it asks for as a number; the number itself is in `config`.
     var wish: PortNumbering.Wish?
+    var security: PortSecurityReading?
     var warnings: [String] = []
   }
 
@@ -59,6 +60,10 @@ struct DesiredState: Equatable, Sendable {
   private var settingWarnings: [String] = []
   /// Ports of which values were ignored.
   var portsWithWarnings: Set<QualifiedPort> = []
+  /// Ports that have security groups, or say who their hosts are.
+  var securedPorts: Set<QualifiedPort> = []
+  /// The bridges for which there is a bridge of such ports' rules.
+  var securityBridges: Set<String> = []
 
   /// - Parameters:
   ///   - network: of the same database.
@@ -84,6 +89,7 @@ struct DesiredState: Equatable, Sendable {
     }
     attach(network)
     for name in bridges.keys.sorted() { number(bridge: name, &numbering) }
+    attachSecurity(&numbering)
     numbering.keep(bridges: Set(bridges.keys))
   }
 
@@ -176,6 +182,8 @@ struct DesiredState: Equatable, Sendable {
       }
       port.interfaces.append(entry)
     }
+    port.security = PortSecurityReading(row)
+    if port.security != nil { securedPorts.insert(place) }
     portsByRow[row.uuid] = place
     if !port.warnings.isEmpty { portsWithWarnings.insert(place) }
     put(port, place)

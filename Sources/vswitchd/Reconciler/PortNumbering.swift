@@ -3,6 +3,8 @@
 // the next after the last fresh one, so that the number of a removed port is not given to another at once. A value;
 // deterministic: ties go by name.
 
+import OVSDB
+
 /// The port numbers of all bridges.
 struct PortNumbering: Equatable, Sendable {
   /// What one port asks for.
@@ -40,6 +42,7 @@ struct PortNumbering: Equatable, Sendable {
     }
   }
   private var bridges: [String: Bridge] = [:]
+  private var guards = GuardNumbering()
 
   /// Forgets all other bridges.
   mutating func keep(bridges names: Set<String>) {
@@ -123,5 +126,46 @@ struct PortNumbering: Equatable, Sendable {
     for port in others { given[port] = bridge.takeFresh() }
     for (port, number) in given { bridge.numbers[port] = number }
     return true
+  }
+}
+
+// MARK: guards
+
+extension PortNumbering {
+  /// Ports that can have a guard.
+  static let guardLimit = 16_384
+
+  /// The number that the guard of a port's row has; a fresh one, if none had. Nil: there is none left.
+  mutating func guardIndex(of row: RowUUID) -> Int? { guards.index(of: row) }
+
+  /// The port has a guard no longer.
+  mutating func removeGuard(of row: RowUUID) { guards.remove(row) }
+
+  /// Forgets the guards of all other rows.
+  mutating func keepGuards(of rows: Set<RowUUID>) { guards.keep(rows) }
+
+  /// Fresh numbers are told in a circle as those of ports: what connection tracking knows of a port that is gone is forgotten
+  /// before its number is another's.
+  private struct GuardNumbering: Equatable, Sendable {
+    private var indexes: [RowUUID: Int] = [:]
+    private var taken: Set<Int> = []
+    private var lastFresh = -1
+
+    mutating func index(of row: RowUUID) -> Int? {
+      if let index = indexes[row] { return index }
+      guard taken.count < PortNumbering.guardLimit else { return nil }
+      repeat { lastFresh = (lastFresh + 1) % PortNumbering.guardLimit } while taken.contains(lastFresh)
+      indexes[row] = lastFresh
+      taken.insert(lastFresh)
+      return lastFresh
+    }
+
+    mutating func remove(_ row: RowUUID) {
+      if let index = indexes.removeValue(forKey: row) { taken.remove(index) }
+    }
+
+    mutating func keep(_ rows: Set<RowUUID>) {
+      for row in indexes.keys where !rows.contains(row) { remove(row) }
+    }
   }
 }

@@ -40,6 +40,12 @@ actor Reconciler: Service {
   private let routers: (any RouterFollower)?
   private let natNetworks: (any NATNetworkFollower)?
   private var toldNATNetworks: [NATNetworkConfig] = []
+  private let security: (any SecurityFollower)?
+  private var toldSecuredPorts: [SecuredPort] = []
+  /// Why bridges of such ports' rules don't work.
+  private var securityFailures: [String: ConfigError] = [:]
+  /// Rows of Port that say what is wrong with their security.
+  private var portsWithErrors: Set<RowUUID> = []
   private var states = PortStates()
   private var appliedTimeouts: [UInt16: ConnectionTimeouts] = [:]
   /// What `onApplied` was told last.
@@ -78,11 +84,13 @@ actor Reconciler: Service {
     store: any ConfigurationStore, plane: any SwitchPlane, logger: Logger, system: SystemInformation,
     coverage: Coverage = Coverage(), linkPause: Duration = .milliseconds(100),
     routers: (any RouterFollower)? = nil, natNetworks: (any NATNetworkFollower)? = nil,
+    security: (any SecurityFollower)? = nil,
     onApplied: @escaping @Sendable ([BridgePlan], PortNews) async -> Void = { _, _ in }
   ) {
     self.linkPause = linkPause
     self.routers = routers
     self.natNetworks = natNetworks
+    self.security = security
     self.store = store
     self.plane = plane
     self.logger = logger
@@ -211,6 +219,7 @@ actor Reconciler: Service {
     scope.ports?.formUnion(writtenPorts(changes))
     await applyTimeouts(of: database)
     await tellRouters()
+    await tellSecurity()
     await tellOpenFlow(news, database, mayBeOthers: scope.ports == nil)
     if !isWrittenBack || causes.statistics { scope.ports = nil }
     isWrittenBack = false
@@ -247,6 +256,15 @@ actor Reconciler: Service {
       failures.merge(others) { first, _ in first }
     }
     for (name, error) in failures { network.fail(name, error) }
+  }
+
+  /// Has the rules of secured ports brought to what is wanted, if it is new or did not work.
+  private func tellSecurity() async {
+    guard let security, let desired else { return }
+    let wanted = desired.secured(network.securityGroups)
+    if wanted == toldSecuredPorts { return }
+    securityFailures = await security.follow(wanted)
+    toldSecuredPorts = securityFailures.isEmpty ? wanted : []
   }
 
   /// Gives zones of connection tracking the timeouts that the database has for them, if they are new.
@@ -340,7 +358,9 @@ actor Reconciler: Service {
       counters: statistics ? await blocking { [plane] in Counters(plane.counters()) } : nil, system: system,
       systemStatistics: StatusColumns.wantsStatistics(root) && (statistics || root["statistics"].isEmpty)
         ? await blocking { SystemStatistics.current() } : nil, scope: scope)
-    let operations = update.operations(&settled) + network.operations(database)
+    let operations =
+      update.operations(&settled) + network.operations(database)
+      + desired.securityOperations(network.securityGroups, securityFailures, database, reported: &portsWithErrors)
     guard !operations.isEmpty else {
       isWrittenBack = true
       return

@@ -40,8 +40,7 @@ actor NetworkService: Service, RouterFollower {
   private let logger: Logger
   private let blocking = BlockingCalls()
   private var routers: [String: RouterConfig] = [:]
-  /// Rules that the datapath has.
-  private var applied: [String: RouterRules] = [:]
+  private let installer: RuleInstaller
   private var neighbours: NeighbourResolver
   private var errors = ICMPErrors()
   /// The handlers that are asked nothing else, those of router advertisements first.
@@ -52,6 +51,7 @@ actor NetworkService: Service, RouterFollower {
   /// - Parameter handlers: those besides the ones that every router has.
   init(plane: any RouterPlane, logger: Logger, seed: UInt64, handlers: [any PuntHandler] = []) {
     self.plane = plane
+    installer = RuleInstaller(plane: plane)
     self.logger = logger
     neighbours = NeighbourResolver(seed: seed)
     others = [RouterAdvertiser(seed: seed &+ 1)] + handlers
@@ -65,25 +65,12 @@ actor NetworkService: Service, RouterFollower {
     let old = self.routers
     self.routers = Dictionary(routers.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
     inbox.follow(Set(self.routers.keys))
-    for name in applied.keys where self.routers[name] == nil { applied[name] = nil }
+    await installer.keep(bridges: Set(self.routers.keys))
     for router in routers {
       let rules = RouterCompiler.rules(of: router)
-      let changes = TableChangeList(rules.changes(from: applied[router.name] ?? RouterRules()))
-      if changes.isEmpty { continue }
-      let error = await blocking { [plane] () -> FlowChangeError? in
-        do throws(FlowChangeError) {
-          _ = try plane.changeFlows(bridge: router.name, changes)
-          return nil
-        } catch {
-          return error
-        }
-      }
-      if let error {
-        failures[router.name] = Self.configError(error, router.name)
-        logger.error("a router's rules were refused", metadata: ["router": "\(router.name)", "reason": "\(error)"])
-      } else {
-        applied[router.name] = rules
-      }
+      guard let error = await installer.install(rules, on: router.name) else { continue }
+      failures[router.name] = Self.configError(error, router.name)
+      logger.error("a router's rules were refused", metadata: ["router": "\(router.name)", "reason": "\(error)"])
     }
     for (name, router) in old { await forgetConnections(of: router, now: self.routers[name]) }
     let now = plane.flowClock

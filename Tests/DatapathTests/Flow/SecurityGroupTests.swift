@@ -105,6 +105,32 @@ import VSwitchCore
     #expect(!send(harness, ConntrackLab.udp([10, 0, 0, 4], 9, Self.own, 53), from: 3, to: 1).contains("p1"))
   }
 
+  @Test func theOtherEndMayBeAGroup() {
+    var rule = Self.allow(.in, 6)
+    rule.remoteGroup = "clients"
+    func port(_ name: String, _ number: UInt16, _ groups: [SecurityGroup], _ address: String) -> SecuredPort {
+      let guarding = PortGuard(bridge: "g", deviceNumber: 2 * number, bridgeNumber: 2 * number + 1)
+      var port = SecuredPort(name: name, guarding: guarding, zone: number)
+      port.groups = groups
+      var host = PortSecurity(MACAddress(bits: UInt64(number)))
+      host.addresses = [IPPrefix(address)].compactMap(\.self)
+      port.hosts = [host]
+      return port
+    }
+    let server = port("s", 1, Self.group(rule), "10.0.0.1")
+    let client = port("c", 2, [SecurityGroup(name: "clients")], "10.0.0.2")
+    var plain = Self.allow(.in, 6)
+    plain.remotes = [IPPrefix("10.0.0.2")].compactMap(\.self)
+    var same = server
+    same.groups = Self.group(plain)
+    #expect(SecurityCompiler.rules(of: [server], among: [server, client]) == SecurityCompiler.rules(of: [same]))
+    // Without the client nobody may.
+    same.groups = []
+    #expect(SecurityCompiler.rules(of: [server], among: [server]) == SecurityCompiler.rules(of: [same]))
+    #expect(!SecurityCompiler.allowsAll(of: server, among: [server, client], server, amongNow: [server]))
+    #expect(SecurityCompiler.allowsAll(of: server, among: [server], server, amongNow: [server, client]))
+  }
+
   @Test func aRuleAboutWhatLeavesForbidsTheRest() throws {
     let harness = try Self.harness { $0.groups = Self.group(Self.allow(.out, 17, [53...53])) }
     #expect(send(harness, ConntrackLab.udp(Self.own, 1000, Self.other, 53), from: 1, to: 3).contains("p3"))

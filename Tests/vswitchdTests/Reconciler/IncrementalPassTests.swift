@@ -129,6 +129,10 @@ import VSwitchCore
         return [
           Operation.update("Interface", pick(interfaces).uuid, ["mtu": .integer(7), "error": .string("nobody knows")])
         ]
+      case 15 where !ports.isEmpty:
+        let groups = pick([Datum.empty, .empty, .strings(["web"]), .strings(["web", "db"])])
+        let hosts = pick([Datum.empty, .strings(["02:00:00:00:00:01 10.0.0.1"]), .strings(["nonsense"])])
+        return [Operation.update("Port", pick(ports).uuid, ["secgroup": groups, "port_security": hosts])]
       case 14 where !ports.isEmpty: return step(database) + step(database)
       default: return [Operation.update("Interface", where: [], ["external_ids": ["map", [["a", "b"]]]])]
       }

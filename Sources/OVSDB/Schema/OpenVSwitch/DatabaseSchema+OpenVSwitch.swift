@@ -12,8 +12,10 @@ package enum OpenVSwitch {
   /// What this switch has and Open vSwitch has not.
   static let additionalTables: [TableSchema] = [
     Router.schema, RouterPort.schema, Route.schema, RouterPolicy.schema, NATNetwork.schema, StaticLease.schema,
-    Forward.schema, DHCPLease.schema,
+    Forward.schema, DHCPLease.schema, SecurityGroup.schema, SecurityGroupRule.schema,
   ]
+  /// Columns of this switch's own in tables of Open vSwitch.
+  static let additionalColumns: [String: [any ColumnDeclaration]] = [Port.schema.name: Port.additionalColumns]
 }
 
 extension DatabaseSchema {
@@ -21,10 +23,9 @@ extension DatabaseSchema {
   package static let stockOpenVSwitch = DatabaseSchema(
     "Open_vSwitch", version: "8.3.1", checksum: "3012963480 26720", tables: OpenVSwitch.stockTables)
 
-  /// What the embedded database serves: the stock schema and our own tables.
-  package static let openVSwitch =
-    OpenVSwitch.additionalTables.isEmpty
-    ? stockOpenVSwitch
-    : DatabaseSchema(
-      "Open_vSwitch", version: "8.3.1", tables: OpenVSwitch.stockTables + OpenVSwitch.additionalTables)
+  /// What the embedded database serves: the stock schema, and our own columns and tables.
+  package static let openVSwitch = DatabaseSchema(
+    "Open_vSwitch", version: "8.3.1",
+    tables: OpenVSwitch.stockTables.map { $0.with(OpenVSwitch.additionalColumns[$0.name] ?? []) }
+      + OpenVSwitch.additionalTables)
 }

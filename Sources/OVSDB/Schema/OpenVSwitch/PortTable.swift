@@ -36,5 +36,11 @@ extension OpenVSwitch {
         bondActiveSlave, bondFakeIface, fakeBridge, status, rstpStatus, rstpStatistics, statistics, protected,
         otherConfig, externalIDs,
       ])
+
+    // Columns of this switch's own.
+    package static let secgroup = Column<[String]>("secgroup", .set(.string))
+    package static let portSecurity = Column<[String]>("port_security", .set(.string))
+    package static let error = Column<String?>("error", .optional(.string), ephemeral: true)
+    static let additionalColumns: [any ColumnDeclaration] = [secgroup, portSecurity, error]
   }
 }

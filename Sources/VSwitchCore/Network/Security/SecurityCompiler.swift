@@ -25,15 +25,41 @@ public enum SecurityTable: UInt8, Sendable, CaseIterable {
 
 /// Compiles secured ports.
 public enum SecurityCompiler {
-  public static func rules(of ports: [SecuredPort]) -> RouterRules {
-    var compilation = SecurityCompilation()
+  /// - Parameters:
+  ///   - ports: those whose rules are in one bridge.
+  ///   - all: those of all bridges, among which rules may name others.
+  public static func rules(of ports: [SecuredPort], among all: [SecuredPort] = []) -> RouterRules {
+    var compilation = SecurityCompilation(members: members(of: all))
     for port in ports { compilation.add(port) }
     return compilation.rules
+  }
+
+  /// Whether a port may still do all that it was allowed.
+  public static func allowsAll(
+    of old: SecuredPort, among others: [SecuredPort], _ new: SecuredPort, amongNow all: [SecuredPort]
+  ) -> Bool {
+    let (before, now) = (rules(of: [old], among: others), rules(of: [new], among: all))
+    return before.flows.allSatisfy { now.flows[$0.key] == $0.value }
+  }
+
+  /// The addresses of groups' ports, by the groups' names.
+  private static func members(of ports: [SecuredPort]) -> [String: [IPPrefix]] {
+    var members: [String: Set<IPPrefix>] = [:]
+    for port in ports {
+      for group in port.groups ?? [] {
+        members[group.name, default: []].formUnion((port.hosts ?? []).flatMap(\.addresses))
+      }
+    }
+    return members.mapValues { $0.sorted() }
   }
 }
 
 private struct SecurityCompilation {
+  /// Addresses by groups.
+  let members: [String: [IPPrefix]]
   var rules = RouterRules()
+
+  init(members: [String: [IPPrefix]]) { self.members = members }
 
   mutating func add(_ port: SecuredPort) {
     let device = PortNumber(openFlow10: port.guarding.deviceNumber)
@@ -59,11 +85,11 @@ private struct SecurityCompilation {
   // MARK: who it is from
 
   private mutating func entry(_ port: SecuredPort, _ device: PortNumber) {
-    guard !port.hosts.isEmpty else {
+    guard let hosts = port.hosts else {
       add(.entry, 1, Match().from(device), next: .servers)
       return
     }
-    for host in port.hosts {
+    for host in hosts {
       add(.entry, 1, Match().from(device).with(.ethernetSource, host.hardwareAddress.bits), next: .servers)
     }
   }
@@ -86,11 +112,11 @@ private struct SecurityCompilation {
 
   private mutating func addresses(_ port: SecuredPort, _ device: PortNumber) {
     let frames = Match().from(device)
-    if port.hosts.isEmpty {
+    guard let hosts = port.hosts else {
       add(.addresses, 0, frames, next: .outTracking)
       return
     }
-    for host in port.hosts {
+    for host in hosts {
       let own = frames.with(.ethernetSource, host.hardwareAddress.bits)
       add(.addresses, 10, own, next: .outTracking)
       arp(host, own)
@@ -206,7 +232,8 @@ private struct SecurityCompilation {
       let related = ConnectionState.related | new
       add(table, 20, Match.ip(isIPv6: isIPv6).from(entry).connection(related, of: related), begin)
       let fresh = Match.ip(isIPv6: isIPv6).from(entry).connection(new, of: new | ConnectionState.invalid)
-      for rule in allowed {
+      for var rule in allowed {
+        if let group = rule.remoteGroup { rule.remotes = members[group] ?? [] }
         for match in rule.matches(fresh, isIPv6: isIPv6) { add(table, 10, match, begin) }
       }
     }

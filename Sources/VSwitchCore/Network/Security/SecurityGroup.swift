@@ -26,6 +26,8 @@ public struct SecurityRule: Equatable, Sendable {
   public var ports: [ClosedRange<UInt16>] = []
   /// The other end is one of these; nil: any.
   public var remotes: [IPPrefix]?
+  /// Or it is an address of a port that has the group of this name.
+  public var remoteGroup: String?
 
   public init(_ direction: Direction) { self.direction = direction }
 }
@@ -60,6 +62,8 @@ public struct PortSecurity: Equatable, Sendable {
 
 /// A port that has security groups, or says who its host is.
 public struct SecuredPort: Equatable, Sendable {
+  /// Zones of connection tracking from here on are such ports'; the highest ones are routers'.
+  public static let firstZone: UInt16 = 32768
   public var name: String
   /// How its device is joined to its bridge.
   public var guarding: PortGuard
@@ -67,8 +71,8 @@ public struct SecuredPort: Equatable, Sendable {
   public var zone: UInt16
   /// Nil: it has no groups, and all connections may begin. Empty: it has some, but none that there are.
   public var groups: [SecurityGroup]?
-  /// Empty: its host may say what it likes.
-  public var hosts: [PortSecurity] = []
+  /// Nil: its host may say what it likes. Empty: it may say nothing.
+  public var hosts: [PortSecurity]?
   /// It may serve DHCP and advertise itself as router.
   public var isTrusted = false
 

@@ -97,7 +97,7 @@ extension PacketTranslation {
   }
 
   private static func outcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
-    if options.isRouter, !part.hasExit { return routerOutcome(part, options) }
+    if options.isDerived, !part.hasExit { return derivedOutcome(part, options) }
     let drop: (DropReason, TraceRecorder, FlowKey)? =
       part.result.drop.map { ($0, part.recorder, part.finalKey) } ?? part.laterDrop
     guard let (reason, recorder, key) = drop else {
@@ -121,8 +121,8 @@ extension PacketTranslation {
       remedy: TraceEnd(options: options, recorder: recorder).remedy(reason, key: key))
   }
 
-  /// Why a router does not pass a packet on.
-  private static func routerOutcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
+  /// Why tables of the switch's own making do not pass a packet on.
+  private static func derivedOutcome(_ part: TracedPart, _ options: TraceOptions) -> TraceOutcome {
     if let drop = part.routerDrop {
       return TraceOutcome(
         actions: part.sentences, exits: part.exits, drop: drop.name, explanation: drop.explanation, remedy: drop.remedy)
@@ -134,8 +134,10 @@ extension PacketTranslation {
       return TraceOutcome(
         actions: part.sentences, exits: part.exits, drop: reason.name, explanation: reason.description)
     }
-    let end = RouterTrace.end(
-      bridge: options.bridge, table: recorder.lastTable, rule: recorder.lastRule, key: key)
+    let end =
+      options.guarding.map { SecurityTrace.end($0, table: recorder.lastTable, key: key) }
+      ?? RouterTrace.end(
+        bridge: options.bridge, table: recorder.lastTable, rule: recorder.lastRule, key: key)
     return TraceOutcome(
       actions: part.sentences, exits: part.exits, drop: reason.name, explanation: end.explanation, remedy: end.remedy)
   }

@@ -135,6 +135,13 @@ public struct TraceOptions {
   public var byteCount: Int?
   /// The tables are those of a virtual router.
   public var isRouter = false
+  /// The tables are those between this port's device and its bridge.
+  public var guarding: TracedGuard?
+  /// The bridge that a port belongs to for its user; nil: the one that is traced.
+  public var owner: (PortNumber) -> String? = { _ in nil }
+
+  /// Whether the tables are the switch's own making, whose rules nobody wrote.
+  var isDerived: Bool { isRouter || guarding != nil }
 
   public init(
     bridge: String, matchText: @escaping (Match) -> String = TraceText.match,

@@ -73,8 +73,8 @@ struct TraceEnd {
   private mutating func fallback(_ step: ActionStep, _ packet: Packet, _ result: inout [String]) {
     guard let text = sentence(step) else { return }
     switch step.operation {
-    // A router's packets all come back from there.
-    case .conntrack where options.isRouter: break
+    // Packets of the switch's own tables all come back from there.
+    case .conntrack where options.isDerived: break
     case .normal, .flood, .all, .controller, .conntrack: hasExit = true
     default: break
     }
@@ -122,7 +122,7 @@ struct TraceEnd {
       return
     }
     let tag = key.vlanTCI & 0x1000 == 0 ? 0 : UInt32(key.vlanType) << 16 | UInt32(key.vlanTCI & ~0x1000)
-    exits.append(TraceExit(bridge: options.bridge, port: options.portText(port), tag: tag))
+    exits.append(TraceExit(bridge: options.owner(port) ?? options.bridge, port: options.portText(port), tag: tag))
     let tagText = options.showsTags ? " \(NormalTrace.tagText(tag))" : ""
     result.append("leaves port \(options.portText(port))\(tagText)\(remark)")
   }

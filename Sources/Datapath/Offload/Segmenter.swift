@@ -69,7 +69,7 @@ struct SegmentationPlan {
 }
 
 /// Makes complete frames of one, in order.
-protocol FrameCutter {
+package protocol FrameCutter {
   /// How many, at least 1.
   var segmentCount: Int { get }
   /// Bytes of the largest one, Ethernet header included: what a buffer must hold.

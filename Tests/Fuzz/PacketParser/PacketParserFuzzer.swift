@@ -63,23 +63,35 @@ private func readKey(_ frame: UnsafeRawBufferPointer) {
 private func finish(_ frame: UnsafeMutableRawBufferPointer, _ metadata: OffloadMetadata) {
   let verdict = unsafe classify(frame: UnsafeRawBufferPointer(frame), metadata: metadata, exit: [])
   let segmenter = unsafe Segmenter(frame: UnsafeRawBufferPointer(frame), metadata: metadata)
+  let fragmenter = unsafe Fragmenter(frame: UnsafeRawBufferPointer(frame), metadata: metadata, identification: 7)
   switch verdict {
   case .passThrough: if !metadata.isComplete { fatalError("a frame with work left passed") }
-  case .drop: if segmenter != nil { fatalError("a frame to be dropped was cut") }
+  case .drop: if segmenter != nil || fragmenter != nil { fatalError("a frame to be dropped was cut") }
   case .finishChecksum:
     var rest = metadata
     guard unsafe finishChecksum(frame: frame, metadata: &rest), rest.isComplete else {
       fatalError("a checksum was refused that was asked for")
     }
   case .segment:
-    guard var segmenter else { fatalError("a frame to be cut was refused") }
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: segmenter.largestSegmentByteCount, alignment: 1)
-    defer { unsafe buffer.deallocate() }
-    var made = 0
-    while let byteCount = unsafe segmenter.next(into: buffer) {
-      if byteCount > buffer.count { fatalError("a segment that is too long") }
-      made += 1
+    if let segmenter {
+      cut(segmenter)
+    } else if let fragmenter {
+      cut(fragmenter)
+    } else {
+      fatalError("a frame to be cut was refused")
     }
-    if made != segmenter.segmentCount { fatalError("\(made) segments of \(segmenter.segmentCount)") }
   }
+}
+
+/// Makes all parts of a frame.
+private func cut(_ cutter: some FrameCutter) {
+  var cutter = cutter
+  let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: cutter.largestSegmentByteCount, alignment: 1)
+  defer { unsafe buffer.deallocate() }
+  var made = 0
+  while let byteCount = unsafe cutter.next(into: buffer) {
+    if byteCount > buffer.count { fatalError("a part that is too long") }
+    made += 1
+  }
+  if made != cutter.segmentCount { fatalError("\(made) parts of \(cutter.segmentCount)") }
 }

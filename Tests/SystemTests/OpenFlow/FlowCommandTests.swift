@@ -216,4 +216,51 @@ struct FlowCommandTests {
       #expect(monitor.output.contains("\nudp,vlan_tci=0x0000,dl_src=02:00:00:00:00:01,"))
     }
   }
+
+  /// What both say of rules that they watch, without the titles.
+  @Test(
+    .enabled(if: TestEnvironment.hasProgram("ovs-ofctl"), "needs ovs-ofctl"),
+    arguments: ["OpenFlow10", "OpenFlow13", "OpenFlow15"])
+  func monitorSaysOfRulesWhatTheReferenceSays(version: String) throws {
+    try withSwitch { daemon in
+      let watched = ["-O", version, "monitor", "br0", "watch:table=1,!modify,ip", "watch:table=2,!actions,!initial"]
+      #expect(try vsctl(daemon, ["add-flow", "br0", "table=1,priority=3,tcp,actions=p1"]).isSuccess)
+      let reference = try BackgroundCommand(
+        ["ovs-ofctl"] + watched, environment: ["OVS_RUNDIR": daemon.runDirectory])
+      defer { reference.kill9() }
+      let ours = try BackgroundCommand([Self.program, "--run-dir", daemon.runDirectory] + watched)
+      defer { ours.kill9() }
+      func changes(_ text: String) -> [String] {
+        text.split(separator: "\n").filter { $0.contains("event=") && !$0.contains("port=9") }.map(String.init)
+      }
+      // What there is first, so that both are there for what changes.
+      var port = 0
+      #expect(
+        try eventually(.seconds(10)) {
+          port += 1
+          _ = try vsctl(daemon, ["add-flow", "br0", "table=2,in_port=9\(port),actions=drop"])
+          return [reference.errorOutput + reference.output, ours.output].allSatisfy { $0.contains("in_port=9") }
+        }, "\(reference.errorOutput)\(ours.output)\(ours.errorOutput)")
+      for line in [
+        "add-flow br0 table=1,priority=7,cookie=5,hard_timeout=90,udp,actions=dec_ttl,p2",
+        "add-flow br0 table=1,arp,actions=p2",
+        "mod-flows br0 table=1,udp,actions=drop", "del-flows br0 table=1,udp",
+        "add-flow br0 table=2,idle_timeout=5,reg0=1,actions=p1", "mod-flows br0 table=2,reg0=1,actions=p2",
+        "del-flows br0 table=2,reg0=1",
+      ] {
+        #expect(try vsctl(daemon, line.split(separator: " ").map(String.init)).isSuccess)
+      }
+      let last = "event=DELETED reason=delete table=2"
+      #expect(eventually { [reference.errorOutput + reference.output, ours.output].allSatisfy { $0.contains(last) } })
+      let said = changes(ours.output)
+      // What there was when it began the reference prints elsewhere.
+      #expect(said.sorted() == changes(reference.errorOutput + reference.output).sorted())
+      // One rule that was there, four changes of the first table's, three of the other's.
+      #expect(said.count == 6, "\(said)")
+      let refused = try vsctl(daemon, ["monitor", "br0", "watch:table=1,!nothing"])
+      #expect(
+        refused.errorOutput.hasPrefix("vsctl: watch: character 9: \"!nothing\" leaves nothing out: write !initial"),
+        "\(refused.errorOutput)")
+    }
+  }
 }

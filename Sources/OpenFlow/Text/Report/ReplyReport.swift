@@ -58,7 +58,11 @@ package struct ReplyReport: Sendable {
     case .meterFeatures(let features): return ("OFPST_METER_FEATURES", "\n" + report.text(features) + "\n")
     case .tableDescriptions(let tables):
       return ("OFPST_TABLE_DESC", "\n" + tables.map(report.text).joined(separator: "\n"))
-    case .tableFeatures, .flowMonitor, .controllerStatus, .bundleFeatures: return ("OFPST", "\n")
+    case .flowMonitor(let updates):
+      let printer = FlowPrinter(names: names, version: version)
+      let prefix = version == .v10 ? "NXST" : version == .v13 ? "ONFST" : "OFPST"
+      return ("\(prefix)_FLOW_MONITOR", lines(updates.lazy.map { printer.text($0) }))
+    case .tableFeatures, .controllerStatus, .bundleFeatures: return ("OFPST", "\n")
     }
   }
 
@@ -79,7 +83,7 @@ package struct ReplyReport: Sendable {
 
   // MARK: what nobody asked for
 
-  /// A packet to a controller, a removed rule, a changed port; nil for other messages.
+  /// A packet to a controller, a removed rule, a changed port, changes of rules that are watched; nil for other messages.
   package func text(_ message: Message) -> String? {
     switch message.body {
     case .packetIn(let packet, let format): return text(packet, format, message.xid)
@@ -94,6 +98,13 @@ package struct ReplyReport: Sendable {
         }
       return title("OFPT_PORT_STATUS", message.xid) + " \(reason):"
         + PortReport(names: names, version: version).text(status.port) + "\n"
+    case .multipartReply(let part):
+      if case .flowMonitor = part.body { return text(part, xid: message.xid) }
+      return nil
+    case .flowMonitorPaused:
+      return title(version == .v10 ? "NXT_FLOW_MONITOR_PAUSED" : "ONFT_FLOW_MONITOR_PAUSED", message.xid) + "\n"
+    case .flowMonitorResumed:
+      return title(version == .v10 ? "NXT_FLOW_MONITOR_RESUMED" : "ONFT_FLOW_MONITOR_RESUMED", message.xid) + "\n"
     default: return nil
     }
   }

@@ -1,6 +1,6 @@
 // A packet on its way to controllers, as the worker writes it into the event ring and control code reads it.
 // Layout of the record: `ControllerPacket.headerByteCount` bytes of fields, then pairs of a key's word and its value, user
-// data, and the packet's bytes.
+// data, the flows that a packet which waits has come through (`Continuation`), and the packet's bytes.
 
 import VSwitchCore
 
@@ -16,11 +16,12 @@ package struct ControllerPacket: Equatable, Sendable {
   package var meter: UInt32?
   /// Of the rule; all ones without one.
   package var cookie: UInt64
-  package var pauses: Bool
   /// Bytes of the packet before it was cut to `data`.
   package var totalByteCount: Int
-  /// The pipeline's fields, as they were.
+  /// The pipeline's fields, as they were, and those of the packet's tunnel and connection; with the latter the EtherType.
   package var pipeline = FlowKey()
+  /// The packet waits for the controller, and goes on here; nil: it does not wait.
+  package var continuation: Continuation?
   package var userData: [UInt8] = []
   package var data: [UInt8] = []
 
@@ -40,19 +41,23 @@ package struct ControllerPacket: Equatable, Sendable {
     table = UInt8(truncatingIfNeeded: number(20))
     meter = number(24) == 0 ? nil : number(24)
     cookie = wide(28)
-    pauses = number(36) != 0
-    totalByteCount = Int(number(40))
-    let pairCount = Int(number(44) & 0xffff)
-    let userDataCount = Int(number(44) >> 16)
+    totalByteCount = Int(number(36))
+    let pairCount = Int(number(40) & 0xffff)
+    let userDataCount = Int(number(40) >> 16)
+    let continuationByteCount = Int(number(44))
     var offset = ControllerPacket.headerByteCount
-    guard record.count >= offset + pairCount * 12 + userDataCount else { return nil }
+    guard record.count >= offset + pairCount * 12 + userDataCount + continuationByteCount else { return nil }
     for _ in 0..<pairCount {
       let word = Int(number(offset))
       if word < FlowKey.wordCount { pipeline.words[word] = wide(offset + 4) }
       offset += 12
     }
     userData = Array(record[offset..<offset + userDataCount])
-    data = Array(record[(offset + userDataCount)...])
+    offset += userDataCount
+    if continuationByteCount > 0 {
+      continuation = Continuation(record: record[offset..<offset + continuationByteCount])
+    }
+    data = Array(record[(offset + continuationByteCount)...])
   }
 }
 
@@ -74,12 +79,18 @@ extension Burst {
       _ = unsafe finishChecksum(frame: pool.bytes(copy), metadata: &pool[copy].offload)
     }
     let frame = unsafe UnsafeRawBufferPointer(pool.bytes(copy))
-    // A message of OpenFlow has 64 KB.
-    let byteCount = min(frame.count, step.number >= 0xffff ? 65_000 : Int(step.number))
+    let continuationByteCount = step.maskHigh == 0 ? 0 : self.continuationByteCount(context)
+    // A message of OpenFlow has 64 KB. What goes on later is sent whole: it comes back.
+    let byteCount =
+      continuationByteCount > 0
+      ? min(frame.count, 65_000 &- 2 &* continuationByteCount)
+      : min(frame.count, step.number >= 0xffff ? 65_000 : Int(step.number))
     let userDataCount = min(Int(truncatingIfNeeded: step.maskLow & 0xffff), block.count &* 32)
+    let fields = unsafe pipelineFields(block, context)
     var pairCount = 0
-    for position in 0..<block.count where unsafe block[position].operation == .setPipeline { pairCount &+= 1 }
-    let total = ControllerPacket.headerByteCount &+ 12 &* pairCount &+ userDataCount &+ byteCount
+    for word in 0..<FlowKey.wordCount where fields.words[word] != 0 { pairCount &+= 1 }
+    let total =
+      ControllerPacket.headerByteCount &+ 12 &* pairCount &+ userDataCount &+ continuationByteCount &+ byteCount
     guard context.bridge.events.begin(byteCount: total) else {
       pool[copy].outcome = DropReason.controllerBusy.rawValue
       return
@@ -93,17 +104,36 @@ extension Burst {
     ring.put(UInt32(truncatingIfNeeded: step.high &>> 32))
     ring.put(UInt32(truncatingIfNeeded: step.high))
     ring.put(step.low)
-    ring.put(UInt32(truncatingIfNeeded: step.maskHigh))
     ring.put(UInt32(truncatingIfNeeded: frame.count))
     ring.put(UInt32(truncatingIfNeeded: pairCount) | UInt32(truncatingIfNeeded: userDataCount) &<< 16)
-    for position in 0..<block.count where unsafe block[position].operation == .setPipeline {
-      ring.put(unsafe block[position].number)
-      ring.put(unsafe block[position].low)
+    ring.put(UInt32(truncatingIfNeeded: continuationByteCount))
+    for word in 0..<FlowKey.wordCount where fields.words[word] != 0 {
+      ring.put(UInt32(truncatingIfNeeded: word))
+      ring.put(fields.words[word])
     }
     unsafe putData(ring, block, count: userDataCount)
+    if continuationByteCount > 0 {
+      putContinuation(ring, context, point: UInt32(truncatingIfNeeded: step.maskHigh &- 1))
+    }
     unsafe ring.put(UnsafeRawBufferPointer(rebasing: frame[..<byteCount]))
     ring.end()
     pool[copy].outcome = Packet.delivered
+  }
+
+  /// The fields that a controller is told with a packet: the pipeline's, and those of its tunnel and connection.
+  private func pipelineFields(_ block: UnsafeBufferPointer<ActionStep>, _ context: ProgramContext) -> FlowKey {
+    let key = unsafe flows.keys + context.depth
+    var fields = FlowKey()
+    for word in 15..<36 where word < 18 || word >= 26 { fields.words[word] = unsafe key.pointee.words[word] }
+    for position in 0..<block.count where unsafe block[position].operation == .setPipeline {
+      let step = unsafe block[position]
+      let word = Int(step.number)
+      guard word < FlowKey.wordCount else { continue }
+      fields.words[word] = step.low | fields.words[word] & step.high
+    }
+    // What is said of a connection is read by the kind of packet.
+    if fields.words[29] != 0 { fields.words[1] = unsafe UInt64(key.pointee.etherType) }
+    return fields
   }
 
   /// Bytes of `data` steps: 32 in each, the first in the lowest bits of `high`, then `low`, `maskHigh`, `maskLow`.

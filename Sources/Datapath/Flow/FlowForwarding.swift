@@ -122,8 +122,9 @@ extension Burst {
     var program = unsafe ActionProgram(flows.steps(depth: depth), capacity: FlowScratch.stepLimit)
     let result = unsafe PacketTranslation.translate(
       bridge.pipeline, key: key.pointee, version: context.version,
-      resumptions: UnsafeBufferPointer(start: flows.resumptions, count: depth), actions: actions,
-      memory: flows.translation, program: &program, hits: flows.hits)
+      resumptions: UnsafeBufferPointer(start: flows.resumptions, count: depth),
+      setsPipeline: flows.resumptions[depth].setsPipeline, actions: actions, memory: flows.translation,
+      program: &program, hits: flows.hits)
     let hits = unsafe UnsafeBufferPointer(rebasing: flows.hits[..<min(result.hitCount, flows.hits.count)])
     let byteCount = UInt64(pool[index].byteCount)
     if context.isKept, actions == nil {
@@ -143,7 +144,10 @@ extension Burst {
         bridge.count(unsafe hits[position], packetCount: 1, byteCount: byteCount, now: context.now)
       }
       for word in 0..<FlowKey.wordCount {
-        unsafe flows.resumptions[depth].key.words[word] = unsafe key.pointee.words[word] & result.mask.words[word]
+        // What a controller has set is in no mask: it is not the packet's.
+        let isSet = unsafe flows.resumptions[depth].setsPipeline && Resumption.isSetByControllers(word)
+        unsafe flows.resumptions[depth].key.words[word] =
+          unsafe key.pointee.words[word] & (isSet ? .max : result.mask.words[word])
       }
     }
     if let reason = result.drop {

@@ -24,6 +24,7 @@ import VSwitchCore
   let touched: UnsafeMutablePointer<(bridge: FlowBridge, flow: UInt32)>
   let touchedCount: UnsafeMutablePointer<Int>
   let translation: TranslationMemory
+  let queues = QueueCounters()
   /// The way of the packet at hand, if it is noted.
   let path: UnsafeMutablePointer<PathCandidate>
   /// By slot: packets to controllers in the second that it is.
@@ -67,6 +68,7 @@ import VSwitchCore
     unsafe path.deallocate()
     unsafe controllerPackets.deallocate()
     unsafe learned.deallocate()
+    queues.deallocate()
   }
 
   /// The words of the key of the packet at hand.

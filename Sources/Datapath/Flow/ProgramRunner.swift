@@ -89,7 +89,17 @@ extension Burst {
           drop(index, .headersTooLong)
           return
         }
-      case .setQueue, .popQueue: break
+      case .setQueue:
+        guard unsafe state.pointee.queue == Burst.noQueue else {
+          unsafe state.pointee.queue = step.number
+          continue
+        }
+        // What is left of the program, and whatever the packet comes to by it, is sent by the queue.
+        unsafe state.pointee.queue = step.number
+        unsafe run(UnsafeBufferPointer(rebasing: steps[position...]), index, &context)
+        unsafe state.pointee.queue = Burst.noQueue
+        return
+      case .popQueue: unsafe state.pointee.queue = Burst.ownQueue
       case .meter:
         let byteCount = pool[index].byteCount
         switch context.bridge.judge(meter: step.number, byteCount: byteCount, now: context.now) {
@@ -181,7 +191,9 @@ extension Burst {
   private func runOnCopy(_ steps: UnsafeBufferPointer<ActionStep>, _ index: PacketIndex, _ context: ProgramContext) {
     guard let copy = copy(index) else { return }
     var context = context
+    let queue = unsafe state.pointee.queue
     unsafe run(steps, copy, &context)
+    unsafe state.pointee.queue = queue
   }
 
   private func runBucket(

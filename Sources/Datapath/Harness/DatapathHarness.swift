@@ -152,15 +152,30 @@ package final class DatapathHarness {
 
   /// Runs a controller's actions on a packet and returns everything that leaves.
   package func sendPacket(
-    bridge: String, inPort: PortNumber = .controller, actions: [Action], data: [UInt8]
+    bridge: String, inPort: PortNumber = .controller, pipeline: FlowKey = FlowKey(), actions: [Action], data: [UInt8]
   ) throws -> [Output] {
-    guard let flows = state.bridges[bridge]?.flows, let index = state.bridgeIndex(bridge) else { return [] }
+    guard let (flowBridge, owner) = state.flowBridge(bridge) else { return [] }
     let code = try RuleCode(Instructions(apply: actions))
     defer { code.deallocate() }
-    let owner = flows.makeBridge(index: index, ports: state.numberedPorts(of: bridge))
-    worker.send(data, from: inPort, code, owner.bridge)
+    worker.send(PacketFromController(data: data, inPort: inPort, pipeline: pipeline, code: code), flowBridge)
     withExtendedLifetime(owner) {}
     return step()
+  }
+
+  /// Lets a packet go on that has waited for a controller, and returns everything that leaves.
+  package func resumePacket(bridge: String, _ continuation: Continuation, pipeline: FlowKey, data: [UInt8]) -> [Output]
+  {
+    guard let (flowBridge, owner) = state.flowBridge(bridge) else { return [] }
+    worker.send(PacketFromController(data: data, pipeline: pipeline, continuation), flowBridge)
+    withExtendedLifetime(owner) {}
+    return step()
+  }
+
+  /// What a port's queues have been given.
+  package func queueCounts(bridge: String, port: UInt16) -> [UInt32: UInt64] {
+    let slot = state.numberedPorts(of: bridge).first { $0.number.rawValue == UInt32(port) }?.slot ?? .max
+    return Dictionary(
+      uniqueKeysWithValues: worker.burst.flows.queues.values(slot: slot).map { ($0.queue, $0.packetCount) })
   }
 
   /// A bridge's rules.

@@ -62,6 +62,8 @@ import VSwitchCore
     var now: UInt32 = 0
     /// Nanoseconds, monotonic; read when the first packet of a round comes to flow tables, 0 before.
     var nanoseconds: UInt64 = 0
+    /// The queue that packets are sent by: `noQueue`, `ownQueue`, or one that a rule's actions have set.
+    var queue = Burst.noQueue
     /// Where the numbers of datagrams come from that are sent in fragments.
     var identificationState: UInt64
   }
@@ -116,6 +118,7 @@ import VSwitchCore
   func openSlot(_ slot: UInt16) {
     unsafe (counters + Int(slot)).initialize(to: CounterBlock())
     unsafe ruleCounts[Int(slot)] = RuleCounts()
+    flows.queues.forget(slot: slot)
     if unsafe queues[Int(slot)] == nil { unsafe queues[Int(slot)] = TransmitQueue() }
   }
 
@@ -163,6 +166,7 @@ import VSwitchCore
       transmitFailed(index, slot: slot, .transmitQueueFull)
       return
     }
+    if unsafe state.pointee.queue < Burst.ownQueue { countInQueue(index, slot: slot) }
     markDirty(slot)
   }
 

@@ -90,7 +90,7 @@ extension SchemaDocumentation {
       .init("bond_fake_iface", .ignored, "An interface with the bond's name, for old software."),
       .init("bond_active_slave", .ignored, "MAC address of the interface that an active-backup bond uses."),
       .init("lacp", .ignored, "Link aggregation control, IEEE 802.1AX."),
-      .init("qos", .ignored, "Shaping of what leaves."),
+      .init("qos", .configuration, "Queues that OpenFlow lists and counts by; nothing is shaped."),
       .init("mac", .ignored, "MAC address of the port; Interface.mac is the one that counts."),
       .init("status", .ignored, "Spanning tree's state of the port."),
       .init("rstp_status", .ignored, "Rapid spanning tree's state of the port."),

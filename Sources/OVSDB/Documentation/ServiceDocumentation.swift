@@ -40,19 +40,22 @@ extension SchemaDocumentation {
     ])
 
   static let qos = TableDocumentation(
-    "QoS", "Shaping of a port. Rows live without being named. Nothing here has an effect yet.",
+    "QoS",
+    "Queues of a port. Rows live without being named. Nothing is shaped: OpenFlow lists them and counts what rules send by them.",
     [
       .init("type", .ignored, "The way of shaping, such as \"linux-htb\"."),
-      .init("queues", .ignored, "Queues by number."),
+      .init("queues", .configuration, "Queues by number."),
       .init("other_config", .ignored, "max-rate and others, by type."),
       externalIDs,
     ])
 
   static let queue = TableDocumentation(
-    "Queue", "A queue of a shaped port. Rows live without being named. Nothing here has an effect yet.",
+    "Queue", "A queue of a port. Rows live without being named. Nothing is shaped yet.",
     [
       .init("dscp", .ignored, "DSCP that packets get."),
-      .init("other_config", .ignored, "min-rate, max-rate, burst, priority."),
+      .init(
+        "other_config", .configuration,
+        "min-rate and max-rate in bits a second, for OpenFlow to tell; others are ignored."),
       externalIDs,
     ])
 

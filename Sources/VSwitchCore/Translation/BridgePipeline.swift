@@ -73,11 +73,11 @@ extension PacketTranslation {
   /// another module).
   public static func translate(
     _ pipeline: BridgePipeline, key: FlowKey, version: UInt64, resumptions: UnsafeBufferPointer<Resumption>,
-    actions: RuleCode? = nil, memory: TranslationMemory, program: inout ActionProgram,
+    setsPipeline: Bool = false, actions: RuleCode? = nil, memory: TranslationMemory, program: inout ActionProgram,
     hits: UnsafeMutableBufferPointer<UInt32>
   ) -> TranslationResult {
     unsafe walk(
-      pipeline, key: key, version: version, resumptions: resumptions, actions: actions, memory: memory,
-      program: &program, hits: hits)
+      pipeline, key: key, version: version, resumptions: resumptions, setsPipeline: setsPipeline, actions: actions,
+      memory: memory, program: &program, hits: hits)
   }
 }

@@ -127,10 +127,14 @@ extension Translation {
         position &+= 4
       }
     }
-    for word in 15..<26 where word == 15 || word >= 18 {
-      guard state.key.words[word] != 0 else { continue }
+    // What the packet brought and no action has set the worker takes from the packet.
+    for word in 15..<36 {
+      let fromPacket = state.own.words[word]
+      let value = state.key.words[word] & ~fromPacket
+      guard fromPacket != .max, value != 0 || PipelineState.isPacketWord(word) else { continue }
       var pipeline = ActionStep(.setPipeline, number: UInt32(word))
-      pipeline.low = state.key.words[word]
+      pipeline.low = value
+      pipeline.high = fromPacket
       append(pipeline)
     }
     program.closeBlock(at: index)

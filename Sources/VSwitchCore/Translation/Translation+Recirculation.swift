@@ -16,9 +16,11 @@ extension Translation {
     resumptionIndex &+= 1
     isReplaying = unsafe resumptionIndex < resumptions.count
     let key = isReplaying ? unsafe resumptions[resumptionIndex].key : packetKey
+    let setsPipeline = isReplaying ? unsafe resumptions[resumptionIndex].setsPipeline : setsPipeline
     // The entry port is the pipeline's.
     state.key.recirculationID = key.recirculationID
-    for index in 1..<FlowKey.wordCount where PipelineState.isPacketWord(index) {
+    for index in 1..<FlowKey.wordCount
+    where PipelineState.isPacketWord(index) || setsPipeline && Resumption.isSetByControllers(index) {
       state.key.words[index] = key.words[index]
     }
     let ownOfFirst = state.own.words[0]

@@ -43,6 +43,8 @@
   // Coming back: what has been gone through, what is still to come, and whether steps count already.
   let resumptions: UnsafeBufferPointer<Resumption>
   let packetKey: FlowKey
+  /// The pipeline's fields are `packetKey`'s from the last resumption on.
+  let setsPipeline: Bool
   var resumptionIndex = 0
   var nextPoint: UInt32 = 0
   var isReplaying: Bool
@@ -52,10 +54,12 @@
   /// - Parameters:
   ///   - key: of the packet as it is now.
   ///   - resumptions: of a packet that came back: the flows that it came through, the first one first.
+  ///   - setsPipeline: a controller has sent the packet back, with the pipeline's fields that the key has.
   ///   - isPacketOut: the actions are a controller's.
   init(
-    reader: Reader, version: UInt64, key: FlowKey, resumptions: UnsafeBufferPointer<Resumption>, isPacketOut: Bool,
-    memory: TranslationMemory, program: ActionProgram, hits: UnsafeMutableBufferPointer<UInt32>, recorder: Recorder
+    reader: Reader, version: UInt64, key: FlowKey, resumptions: UnsafeBufferPointer<Resumption>, setsPipeline: Bool,
+    isPacketOut: Bool, memory: TranslationMemory, program: ActionProgram, hits: UnsafeMutableBufferPointer<UInt32>,
+    recorder: Recorder
   ) {
     self.reader = reader
     self.version = version
@@ -65,6 +69,7 @@
     self.program.removeAll()
     unsafe self.hits = hits
     unsafe self.resumptions = resumptions
+    self.setsPipeline = setsPipeline
     self.isPacketOut = isPacketOut
     packetKey = key
     isReplaying = !resumptions.isEmpty

@@ -21,17 +21,25 @@ public struct TranslationDependencies: Equatable, Sendable {
   mutating func add(table: UInt8) { tables[Int(table) / 64] |= 1 &<< UInt64(table % 64) }
 }
 
-/// Where translation goes on with a packet that comes back from connection tracking or is parsed again.
-public struct Resumption: Sendable {
-  /// The key of the flow whose program had the step, with the bits outside of its mask 0.
+/// Where translation goes on with a packet that comes back from connection tracking or a controller, or is parsed again.
+public struct Resumption: Equatable, Sendable {
+  /// First, so that it is where the resumption is: the key of the flow whose program had the step, with the bits outside of its mask 0.
   public var key: FlowKey
   /// Which of that program's points: the number in its `recirculate` step, or `high` of its `conntrack`.
   public var point: UInt32
+  /// The packet came from a controller, which said what is in the pipeline's fields, too: they are this key's.
+  public var setsPipeline: Bool
 
-  public init(key: FlowKey, point: UInt32) {
+  public init(key: FlowKey, point: UInt32, setsPipeline: Bool = false) {
     self.key = key
     self.point = point
+    self.setsPipeline = setsPipeline
   }
+}
+
+extension Resumption {
+  /// Words of the key that a controller may set in a packet which it sends: metadata and registers.
+  @inlinable public static func isSetByControllers(_ index: Int) -> Bool { index == 15 || (18..<26).contains(index) }
 }
 
 /// The answer.

@@ -185,7 +185,9 @@ actor BridgeAgent {
   func send(_ packet: PacketOut) async throws(ErrorCode) {
     let error = await blocking { [plane, name] () -> FlowChangeError? in
       do throws(FlowChangeError) {
-        try plane.sendPacket(bridge: name, inPort: packet.inPort, actions: packet.actions, data: packet.data)
+        try plane.sendPacket(
+          bridge: name, inPort: packet.inPort, pipeline: packet.metadata.key, actions: packet.actions,
+          data: packet.data)
         return nil
       } catch {
         return error
@@ -196,5 +198,14 @@ actor BridgeAgent {
     case .noBridge: throw .badRequestUnknown
     case nil: break
     }
+  }
+
+  /// Lets a packet go on that has waited for its controller.
+  func resume(_ packet: PacketIn) async throws(ErrorCode) {
+    guard let bytes = packet.continuation, let continuation = Continuation(bytes) else { throw .niciraResumeStale }
+    let isOfThisBridge = await blocking { [plane, name] in
+      try? plane.resumePacket(bridge: name, continuation, pipeline: packet.metadata.key, data: packet.data)
+    }
+    guard isOfThisBridge == true else { throw .niciraResumeStale }
   }
 }

@@ -31,6 +31,13 @@ struct ControllerPlan: Equatable, Sendable {
   var isListener: Bool { ["ptcp:", "pssl:", "punix:"].contains(where: target.hasPrefix) }
 }
 
+/// A row of Queue. Nothing is shaped: controllers are told of it, and packets that rules send by it are counted.
+struct QueuePlan: Equatable, Sendable {
+  /// Bits a second; nil: none.
+  var minimumRate: UInt64?
+  var maximumRate: UInt64?
+}
+
 /// A bridge's OpenFlow side.
 struct BridgePlan: Equatable, Sendable {
   var name: String
@@ -38,6 +45,8 @@ struct BridgePlan: Equatable, Sendable {
   var isSecure = false
   var datapathID: UInt64 = 0
   var controllers: [RowUUID: ControllerPlan] = [:]
+  /// Queues by interface and number: column `qos` of Port.
+  var queues: [String: [UInt32: QueuePlan]] = [:]
 
   /// Whether the bridge depends on controllers.
   var hasControllers: Bool { controllers.values.contains { !$0.settings.isService } }
@@ -56,6 +65,19 @@ extension BridgePlan {
     let keys = database.only("Open_vSwitch")?[OpenVSwitch.Root.ssl].flatMap { database.row("SSL", $0) }
     for controller in database.rows("Controller", row[Bridge.controller]) {
       controllers[controller.uuid] = Self.plan(controller, keys)
+    }
+    guard !database.rows("QoS").isEmpty else { return }
+    for port in database.rows("Port", row[Bridge.ports]) {
+      guard let policy = port[OpenVSwitch.Port.qos].flatMap({ database.row("QoS", $0) }) else { continue }
+      var plans: [UInt32: QueuePlan] = [:]
+      for (number, uuid) in policy[OpenVSwitch.QoS.queues] {
+        guard let number = UInt32(exactly: number), let queue = database.row("Queue", uuid) else { continue }
+        let settings = queue[OpenVSwitch.Queue.otherConfig]
+        plans[number] = QueuePlan(
+          minimumRate: settings["min-rate"].flatMap { UInt64($0) },
+          maximumRate: settings["max-rate"].flatMap { UInt64($0) })
+      }
+      for interface in database.rows("Interface", port[OpenVSwitch.Port.interfaces]) { queues[interface.name] = plans }
     }
   }
 

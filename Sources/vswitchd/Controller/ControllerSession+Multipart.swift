@@ -34,11 +34,9 @@ extension ControllerSession {
       return reply(.tableFeatures(bridge.tableFeatures))
     case .tableDescriptions: return reply(.tableDescriptions(try await bridge.tableDescriptions()))
     case .queues(let port, let queue):
-      try await checkQueue(port, queue)
-      return reply(.queues([]))
+      return reply(.queues(try await bridge.queueStatistics(port, queue)))
     case .queueDescriptions(let port, let queue):
-      try await checkQueue(port, queue)
-      return reply(.queueDescriptions([]))
+      return reply(.queueDescriptions(try await bridge.queues(port, queue)))
     case .bundleFeatures: return reply(.bundleFeatures(BundleFeatures(capabilities: 3)))
     case .controllerStatus: return reply(.controllerStatus(await bridge.controllerStatuses()))
     case .ipfixBridge, .ipfixFlow: throw .niciraStatisticsNotConfigured
@@ -55,12 +53,6 @@ extension ControllerSession {
       return try await bridge.flowParts(filter, message.version, xid: message.xid, request.form) { .flowStatistics($0) }
     default: return nil
     }
-  }
-
-  /// There are no queues yet.
-  private func checkQueue(_ port: PortNumber, _ queue: UInt32) async throws(ErrorCode) {
-    guard await bridge.hasPort(port) else { throw .queueFailedBadPort }
-    guard queue == MultipartRequest.allQueues else { throw .queueFailedBadQueue }
   }
 
   /// Tables are as they are: a controller may ask for such as can do less, and gets those that there are.

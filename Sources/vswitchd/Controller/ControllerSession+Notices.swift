@@ -145,7 +145,10 @@ extension PacketIn {
     table = packet.table
     cookie = packet.cookie
     userData = packet.userData
+    continuation = packet.continuation?.bytes
     inPort = PortNumber(packet.inPort)
+    // What is said of a connection is read by the kind of packet.
+    if packet.pipeline.etherType != 0 { metadata.set(.etherType, UInt128(packet.pipeline.etherType)) }
     for field in Field.allCases where packet.pipeline[field] != 0 && field.layout.wordIndex >= 15 {
       // Registers once, in their smallest form.
       if !(Field.xreg0.rawValue...Field.xxreg3.rawValue).contains(field.rawValue) {

@@ -171,11 +171,17 @@ actor ControllerSession: OpenFlowHandler {
       try await cancelMonitor(id)
       return []
     case .queueConfigRequest(let port):
-      guard await bridge.hasPort(port) else { throw .queueFailedBadPort }
-      return reply(.queueConfigReply(port, []))
+      return reply(.queueConfigReply(port, try await bridge.queues(port)))
     case .tlvTableRequest:
       return reply(.tlvTableReply(TLVTable(maximumByteCount: 0, maximumFieldCount: 0, mappings: [])))
-    case .resume: throw .niciraResumeNotSupported
+    // There is room for none: no field stands for an option.
+    case .tlvTableMod(let change):
+      guard change.command == .add, !change.mappings.isEmpty else { return [] }
+      throw .niciraTLVTableTableFull
+    case .resume(let packet):
+      try mayChange()
+      try await bridge.resume(packet)
+      return []
     case .conntrackFlush(let flush):
       await bridge.flushConnections(ConnectionFilter(flush))
       return []

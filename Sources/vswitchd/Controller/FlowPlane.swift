@@ -21,13 +21,17 @@ protocol FlowPlane: SwitchPlane {
   func groupStatistics(bridge: String, _ id: UInt32?) -> [GroupStatistics]?
   func meterDescriptions(bridge: String, _ id: UInt32?) -> [MeterDescription]?
   func meterStatistics(bridge: String, _ id: UInt32?) -> [MeterStatistics]?
-  func sendPacket(bridge: String, inPort: PortNumber, actions: [Action], data: [UInt8]) throws(FlowChangeError)
+  func sendPacket(bridge: String, inPort: PortNumber, pipeline: FlowKey, actions: [Action], data: [UInt8])
+    throws(FlowChangeError)
+  func resumePacket(bridge: String, _ continuation: Continuation, pipeline: FlowKey, data: [UInt8])
+    throws(FlowChangeError) -> Bool
   func visitRules(bridge: String, _ filter: RuleFilter, _ body: (RuleDescription) -> Void) -> Bool
   func reportFlowEvents(bridge: String, _ isOn: Bool)
   func setStandalone(bridge: String, _ isStandalone: Bool)
   func setPort(bridge: String, number: PortNumber, _ settings: PipelinePort)
   func setPortLink(bridge: String, number: PortNumber, isUp: Bool) -> Bool
   func setFragmentHandling(bridge: String, _ handling: FragmentHandling)
+  func queueCounts(bridge: String) -> [QueueCount]
   func setEviction(bridge: String, table: UInt8, _ evicts: Bool)
   /// Nanoseconds of the clock that rules' times are of.
   var flowClock: UInt64 { get }

@@ -16,6 +16,7 @@ enum ChangeFilter {
       "controller_rate_limit", "controller_burst_limit",
     ],
     "SSL": ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"],
+    "QoS": ["queues"], "Queue": ["other_config"],
   ]
   /// Those of ports, and what a client raises to be told when all is done.
   private static let otherColumns: [String: [String]] = [
@@ -77,7 +78,16 @@ enum ChangeFilter {
   }
 
   /// Whether more has changed than which ports there are and what they are.
-  static func concernsMoreThanPorts(_ changes: Changes) -> Bool { touches(changes, switchColumns) }
+  static func concernsMoreThanPorts(_ changes: Changes) -> Bool {
+    touches(changes, switchColumns) || changesQueues(changes)
+  }
+
+  /// Whether a port has other queues than before: most ports have none when they come and go.
+  private static func changesQueues(_ changes: Changes) -> Bool {
+    changes.tables["Port"]?.values.contains { change in
+      change.old.flatMap { $0[OpenVSwitch.Port.qos] } != change.new.flatMap { $0[OpenVSwitch.Port.qos] }
+    } ?? false
+  }
 
   /// Whether a row of Port or Interface is otherwise in a column that is read.
   static func concernsPort(_ change: RowChange) -> Bool {

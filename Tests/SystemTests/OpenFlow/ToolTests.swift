@@ -199,4 +199,71 @@ struct OpenFlowToolTests {
       #expect(eventually { monitor.errorOutput.contains("event=DELETED reason=delete") }, "\(monitor.errorOutput)")
     }
   }
+
+  /// A packet that waits for a controller goes on when that sends it back, from where it stopped.
+  @Test(arguments: Step.all) func packetsThatWaitAreResumed(version: String) throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
+      _ = try ofctl(daemon, ["add-flow", "priority=7,ip,actions=controller(pause),load:5->NXM_NX_REG1[],resubmit(,1)"])
+      _ = try ofctl(daemon, ["add-flow", "table=1,reg1=5,actions=normal"])
+      #expect(try !lab.canPing("10.1.0.2", from: a, count: 1))
+      let monitor = try lab.start(
+        ["ovs-ofctl", "-O", version, "monitor", "unix:\(daemon.runDirectory)/br0.mgmt", "65534", "resume"],
+        environment: ["OVS_RUNDIR": daemon.runDirectory])
+      #expect(
+        try eventually(.seconds(10)) { try lab.canPing("10.1.0.2", from: a, count: 1) },
+        "\(monitor.errorOutput)\(monitor.output)")
+      #expect(monitor.errorOutput.contains("send: NXT_RESUME"), "\(monitor.errorOutput)")
+      #expect(!monitor.errorOutput.contains("decode error"), "\(monitor.errorOutput)")
+    }
+  }
+
+  @Test func queuesOfTheDatabaseAreListedAndCount() throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
+      try daemon.configure(
+        "-- --id=@queue create queue other_config:min-rate=1000000 other_config:max-rate=5000000 "
+          + "-- --id=@qos create qos type=linux-htb queues:3=@queue -- set port b qos=@qos")
+      _ = try ofctl(daemon, ["add-flow", "priority=7,in_port=1,icmp,actions=set_queue:3,output:2"])
+      #expect(try lab.canPing("10.1.0.2", from: a, count: 3))
+      for version in Step.all {
+        let queues = try ofctl(daemon, ["queue-get-config", "2"], version: version)
+        #expect(
+          queues.contains("queue 3:") && queues.contains("min_rate:") && queues.contains("max_rate:"), "\(queues)")
+        let counts = try ofctl(daemon, ["queue-stats", "2", "3"], version: version)
+        #expect(counts.contains("port 2 queue 3: ") && counts.contains("pkts=3, "), "\(counts)")
+        #expect(try ofctl(daemon, ["queue-stats", "2", "4"], version: version).contains("BAD_QUEUE"))
+        #expect(try ofctl(daemon, ["queue-stats", "1"], version: version).contains(" 0 queues"))
+      }
+      try daemon.configure("clear port b qos")
+      #expect(try eventually { try ofctl(daemon, ["queue-stats"]).contains(" 0 queues") })
+    }
+  }
+
+  /// Fields of a connection come with a packet of it, as from Open vSwitch.
+  @Test func packetsToControllersBringWhatIsKnownOfTheirConnections() throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
+      _ = try ofctl(daemon, ["add-flow", "priority=7,icmp,actions=ct(table=1,zone=9)"])
+      _ = try ofctl(daemon, ["add-flow", "table=1,icmp,actions=controller,normal"])
+      let monitor = try lab.start(
+        ["ovs-ofctl", "monitor", "unix:\(daemon.runDirectory)/br0.mgmt", "65534"],
+        environment: ["OVS_RUNDIR": daemon.runDirectory])
+      let expected = "ct_state=new|trk,ct_zone=9,"
+      #expect(
+        try eventually(.seconds(10)) {
+          _ = try lab.canPing("10.1.0.2", from: a, count: 1)
+          return monitor.errorOutput.contains(expected)
+        }, "\(monitor.errorOutput)")
+      #expect(monitor.errorOutput.contains("in_port=1 (via action)"), "\(monitor.errorOutput)")
+    }
+  }
+
+  /// Tunnel options have no names here: the mapping is refused, not taken and forgotten.
+  @Test func tunnelOptionsAreRefused() throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, _, _ throws in
+      let socket = "unix:\(daemon.runDirectory)/br0.mgmt"
+      let refused = try lab.attempt(
+        ["ovs-ofctl", "add-tlv-map", socket, "{class=0xffff,type=0,len=4}->tun_metadata0"])
+      #expect(!refused.isSuccess && (refused.output + refused.errorOutput).contains("NXTTMFC_TABLE_FULL"), "\(refused)")
+      #expect(try ofctl(daemon, ["dump-tlv-map"]).contains("max option space=0 max fields=0"))
+    }
+  }
 }

@@ -95,7 +95,10 @@ enum PacketInCodec {
         var cookie: FlowMod.CookieFilter?
         packet.metadata = try MatchDecoder.match(&value, version, cookie: &cookie)
       case 7: packet.userData = value.rest()
-      case 8: packet.continuation = value.rest()
+      case 8:
+        // Nested properties, from a multiple of eight bytes on.
+        try value.skip(4, .badPropertyBadLength)
+        packet.continuation = value.rest()
       default: throw .badPropertyBadType
       }
     }
@@ -125,7 +128,10 @@ enum PacketInCodec {
     writer.property(6, exactLength: true) { $0.array(fields.bytes) }
     if !packet.userData.isEmpty { writer.property(7, exactLength: true) { $0.array(packet.userData.prefix(0xfff0)) } }
     if let continuation = packet.continuation {
-      writer.property(8, exactLength: true) { $0.array(continuation.prefix(0xfff0)) }
+      writer.property(8, exactLength: true) {
+        $0.zeros(4)
+        $0.array(continuation.prefix(0xffe8))
+      }
     }
   }
 

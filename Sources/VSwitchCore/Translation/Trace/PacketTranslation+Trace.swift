@@ -24,8 +24,9 @@ extension PacketTranslation {
     func translate(_ key: FlowKey, _ resumptions: [Resumption]) -> TracedPart {
       unsafe resumptions.withUnsafeBufferPointer { resumptions in
         var translation = unsafe Translation(
-          reader: reader, version: version, key: key, resumptions: resumptions, isPacketOut: actions != nil,
-          memory: memory, program: ActionProgram(steps, capacity: traceStepLimit), hits: hits,
+          reader: reader, version: version, key: key, resumptions: resumptions, setsPipeline: false,
+          isPacketOut: actions != nil, memory: memory, program: ActionProgram(steps, capacity: traceStepLimit),
+          hits: hits,
           recorder: TraceRecorder(options))
         translation.run(actions: actions)
         return unsafe TracedPart(

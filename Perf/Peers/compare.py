@@ -87,7 +87,10 @@ class Switch:
             if self.offload == "off":
                 for feature in ("gro", "gso", "tso", "tx"):
                     inside(role, "ethtool", "-K", f"if{role}", feature, "off", check=False)
-        # Whoever comes first: both know each other before anything is measured.
+        self.meet()
+
+    def meet(self):
+        """Whoever comes first: both know each other before anything is measured."""
         if not until(lambda: subprocess.run(
                 ["ip", "netns", "exec", NAMES["a"], "ping", "-c", "1", "-W", "1", ADDRESS["b"]],
                 stdout=subprocess.DEVNULL).returncode == 0, 10):

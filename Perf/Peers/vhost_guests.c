@@ -1,10 +1,12 @@
 // Two guests in one thread, for measuring what joins them: DPDK's first two ports, made for its virtio-user driver. The first
 // sends, the second receives and looks at what came. One line of JSON at the end.
 //
-//   vhost_guests EAL-OPTIONS -- [-f BYTES] [-n FLOWS] [-b] [-s SECONDS] [-w SECONDS] [-1 COUNT] [-t] [-m COUNT]
+//   vhost_guests EAL-OPTIONS -- [-f BYTES] [-n FLOWS] [-b] [-e] [-p] [-s SECONDS] [-w SECONDS] [-1 COUNT] [-t] [-m COUNT]
 //     -f   length of a frame without its check sequence: 60 is the "64 bytes" of other tables
 //     -n   flows by turns, told apart by UDP source address and port
 //     -b   both ways at once
+//     -e   before anything is measured the second guest answers a packet of each flow, whatever address that then came from
+//     -p   hosts do not all begin with the same source port
 //     -1   COUNT packets, each sent when the last has come: time from one guest to the other
 //     -t   TCP segments of BYTES that nobody has cut yet (segmentation offload), rings of COUNT (-m, 64) buffers
 //
@@ -22,10 +24,20 @@
 enum { BURST = 32, DESCRIPTORS = 1024, FRAME_LIMIT = 65000 };
 
 static unsigned frame = 60, flows = 1, segment_buffers = 64;
-static bool both, segments;
+static bool both, segments, answers, own_ports;
 static unsigned long one_by_one;
 static double seconds = 1, warmup = 0.5;
 static struct rte_mempool *send_pool[2], *receive_pool[2];
+
+// The IPv4 header's checksum, in the order of the network.
+static uint16_t header_sum(const uint8_t *bytes) {
+  uint32_t sum = 0;
+  for (unsigned i = 14; i < 34; i += 2)
+    if (i != 24) sum += bytes[i] << 8 | bytes[i + 1];
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return rte_cpu_to_be_16((uint16_t)~sum);
+}
 
 // Ethernet, IPv4 and UDP or TCP of packets from a port; addresses end with the port's number.
 static void write_headers(uint8_t *bytes, unsigned port) {
@@ -47,7 +59,10 @@ static void write_headers(uint8_t *bytes, unsigned port) {
   ip[16] = 10;
   ip[17] = 2 - port;
   ip[19] = 1;
+  uint16_t sum = header_sum(bytes);
+  memcpy(ip + 10, &sum, 2);
   uint8_t *transport = ip + 20;
+  transport[0] = 1024 >> 8;
   transport[3] = 9;
   if (segments) {
     transport[12] = 5 << 4;
@@ -68,13 +83,9 @@ static int prepare_flows(void) {
   for (unsigned flow = 0; flow_fields && flow < flows; flow++) {
     write_headers(bytes, 0);
     flow_fields[flow].host = rte_cpu_to_be_16(flow & 0xfff);
-    flow_fields[flow].port = rte_cpu_to_be_16(1024 + (flow >> 12) % 60000);
+    flow_fields[flow].port = rte_cpu_to_be_16(1024 + ((flow >> 12) + (own_ports ? 37 * (flow & 0xfff) : 0)) % 60000);
     memcpy(bytes + 28, &flow_fields[flow].host, 2);
-    uint32_t sum = 0;
-    for (unsigned i = 14; i < 34; i += 2) sum += bytes[i] << 8 | bytes[i + 1];
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    flow_fields[flow].sum = rte_cpu_to_be_16((uint16_t)~sum);
+    flow_fields[flow].sum = header_sum(bytes);
   }
   return flow_fields ? 0 : -1;
 }
@@ -145,13 +156,21 @@ static unsigned receive_some(unsigned port) {
   for (unsigned i = 0; i < count; i++) {
     const uint8_t *bytes = rte_pktmbuf_mtod(packets[i], const uint8_t *);
     // Length, addresses and the headers' type are as they were sent.
-    if (packets[i]->pkt_len != frame || bytes[5] != (port ? 2 : 1) || bytes[12] != 8 || bytes[14] != 0x45 || bytes[27] != 2 - port)
+    if (packets[i]->pkt_len != frame || bytes[5] != (port ? 2 : 1) || bytes[12] != 8 || bytes[14] != 0x45 || bytes[31] != 1 + port)
       received[port].wrong++;
     received[port].bytes += packets[i]->pkt_len;
   }
   received[port].packets += count;
   rte_pktmbuf_free_bulk(packets, count);
   return count;
+}
+
+static void swap(uint8_t *a, uint8_t *b, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    uint8_t byte = a[i];
+    a[i] = b[i];
+    b[i] = byte;
+  }
 }
 
 static double now(void) { return (double)rte_rdtsc() / rte_get_tsc_hz(); }
@@ -203,7 +222,36 @@ static void measure_latency(void) {
   free(times);
 }
 
+// Sends back what comes to the second guest until there was an answer for each flow, or no more come.
+static unsigned long answer_flows(void) {
+  unsigned long answered = 0;
+  double last = now();
+  next_flow[0] = 0;
+  while (answered < flows && now() - last < 1) {
+    struct rte_mbuf *packets[BURST];
+    // Not more than the switch makes connections of: a flow whose packet is lost is not seen again soon.
+    double pause = now() + 100e-6;
+    send_some(0);
+    while (now() < pause) {
+      unsigned count = rte_eth_rx_burst(1, 0, packets, BURST);
+      for (unsigned i = 0; i < count; i++) {
+        uint8_t *bytes = rte_pktmbuf_mtod(packets[i], uint8_t *);
+        swap(bytes, bytes + 6, 6);
+        swap(bytes + 26, bytes + 30, 4);
+        swap(bytes + 34, bytes + 36, 2);
+      }
+      unsigned sent_back = rte_eth_tx_burst(1, 0, packets, count);
+      rte_pktmbuf_free_bulk(packets + sent_back, count - sent_back);
+      unsigned back = receive_some(0);
+      answered += back;
+      if (back) last = now();
+    }
+  }
+  return answered;
+}
+
 static void measure_rate(void) {
+  unsigned long answered = answers ? answer_flows() : 0;
   double began = now();
   while (now() - began < warmup) {
     send_some(0);
@@ -228,8 +276,8 @@ static void measure_rate(void) {
   }
   double took = now() - began;
   uint64_t attempts = sent[0].attempts + sent[1].attempts;
-  printf("{\"mpps\": %.4f, \"bytes\": %.0f, \"full\": %.3f, \"wrong\": %" PRIu64 ", \"copy\": %.0f, \"copy_rings\": %.0f}\n",
-         (received[0].packets + received[1].packets) / took / 1e6, (received[0].bytes + received[1].bytes) / took,
+  printf("{\"answered\": %lu, \"mpps\": %.4f, \"bytes\": %.0f, \"full\": %.3f, \"wrong\": %" PRIu64 ", \"copy\": %.0f, \"copy_rings\": %.0f}\n",
+         answered, (received[0].packets + received[1].packets) / took / 1e6, (received[0].bytes + received[1].bytes) / took,
          attempts ? (double)(sent[0].full + sent[1].full) / attempts : 0, received[0].wrong + received[1].wrong,
          segments ? copy_rate(1) : 0, segments ? copy_rate(2 * segment_buffers) : 0);
 }
@@ -287,10 +335,12 @@ int main(int argc, char **argv) {
   if (used < 0) return 1;
   argc -= used;
   argv += used;
-  for (int option; (option = getopt(argc, argv, "f:n:bs:w:1:tm:")) != -1;) switch (option) {
+  for (int option; (option = getopt(argc, argv, "f:n:beps:w:1:tm:")) != -1;) switch (option) {
       case 'f': frame = (unsigned)atoi(optarg); break;
       case 'n': flows = (unsigned)atoi(optarg); break;
       case 'b': both = true; break;
+      case 'e': answers = true; break;
+      case 'p': own_ports = true; break;
       case 's': seconds = atof(optarg); break;
       case 'w': warmup = atof(optarg); break;
       case '1': one_by_one = strtoul(optarg, NULL, 10); break;

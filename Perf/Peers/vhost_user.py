@@ -33,8 +33,21 @@ CASES = {
     "l2-64-100k": ("-f 60 -n 100000", "mpps", ""),
     "l2-64-packed": ("-f 60", "mpps", ",packed_vq=1"),
     "latency": ("-1 50000", "median", ""),
+    # Source addresses translated: connections that were answered; four million flows, so that every packet begins one.
+    "nat-1": ("-f 60 -e -n 1", "mpps", ""),
+    "nat-10k": ("-f 60 -e -p -n 10000", "mpps", ""),
+    "nat-new": ("-f 60 -p -n 4000000 -w 0.1", "mpps", ""),
     "segments": ("-t -f 64000 -m 32", "copies", ""),
 }
+
+
+# As ovs-actions(7) has it.
+TRANSLATION = """in_port=1,ip,actions=ct(table=1,nat,zone=1)
+in_port=2,ip,actions=ct(table=1,nat,zone=1)
+table=1,in_port=1,ip,ct_state=+trk+new,actions=ct(commit,zone=1,nat(src=10.3.0.1-10.3.0.64)),output:2
+table=1,in_port=1,ip,ct_state=+trk+est,actions=output:2
+table=1,in_port=2,ip,ct_state=+trk+est,actions=output:1
+"""
 
 
 # How the machine has laid its two processors, by nanoseconds for a line from one to the other, before and after a measurement: the
@@ -71,6 +84,14 @@ class Switch:
         self.processes.append(process)
         return process
 
+    def program(self, flows):
+        """Gives the bridge flows in place of those that it has."""
+        path = self.work / "flows"
+        path.write_text(flows)
+        wait_for(self.management)
+        for command in ("del-flows", "add-flows"):
+            run(f"ovs-ofctl -O OpenFlow13 {command} unix:{self.management}" + (f" {path}" if command == "add-flows" else ""))
+
     def stop(self):
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
@@ -88,6 +109,7 @@ class VSwitch(Switch):
 
     def start(self):
         directory = self.work / "run"
+        self.management = directory / "br0.mgmt"
         shutil.rmtree(directory, ignore_errors=True)
         binaries = os.environ.get(self.directory, "")
         daemon = self.spawn([os.path.join(binaries, "vswitchd"), "--run-dir", str(directory)], "vswitchd.log")
@@ -100,7 +122,7 @@ class VSwitch(Switch):
         for number, socket in enumerate(self.sockets):
             # The guests come later: that the port waits for its socket is no error here.
             run(f"{tool} --no-wait add-port br0 v{number} -- set interface v{number} type=vhostuserclient "
-                f"options:vhost-server-path={socket}")
+                f"ofport_request={number + 1} options:vhost-server-path={socket}")
 
 
 class OpenVSwitch(Switch):
@@ -108,6 +130,7 @@ class OpenVSwitch(Switch):
 
     def start(self):
         directory = self.work / "ovs"
+        self.management = directory / "br0.mgmt"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "OVS_LOGDIR")
@@ -128,7 +151,7 @@ class OpenVSwitch(Switch):
         run(f"{tool} add-br br0 -- set bridge br0 datapath_type=netdev", environment=environment)
         for number, socket in enumerate(self.sockets):
             run(f"{tool} add-port br0 v{number} -- set interface v{number} type=dpdkvhostuserclient "
-                f"options:vhost-server-path={socket}", environment=environment)
+                f"ofport_request={number + 1} options:vhost-server-path={socket}", environment=environment)
 
 
 class TestPMD(Switch):
@@ -168,6 +191,8 @@ def measure(name, case, work, program, seconds):
         socket.unlink(missing_ok=True)
     try:
         switch.start()
+        if case.startswith("nat"):
+            switch.program(TRANSLATION)
         devices = []
         for number, socket in enumerate(switch.sockets):
             queue = f"queue_size={arguments.split()[-1]}" if "-m" in arguments else "queue_size=1024"
@@ -209,8 +234,8 @@ def main():
         for turn in range(options.rounds):
             for case in options.cases.split(","):
                 for name in names:
-                    # The others' ports take no segments as they are set up here.
-                    if CASES[case][1] == "copies" and name in ("ovs", "testpmd"):
+                    # The others' ports take no segments as they are set up here; testpmd has no flows.
+                    if CASES[case][1] == "copies" and name in ("ovs", "testpmd") or "nat" in case and name == "testpmd":
                         continue
                     try:
                         distance = float(run(handover))

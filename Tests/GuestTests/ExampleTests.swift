@@ -7,6 +7,7 @@ struct ExampleTests {
   @Test(arguments: [
     "examples/guest-lab.sh", "examples/libvirt-lab.sh", "examples/gateway-lab.sh",
     "examples/guest-router-lab.sh", "examples/virtual-router-lab.sh",
+    "examples/firewall-lab.sh",
   ]) func allClaimsHold(script: String) throws {
     let result = try runCommand(
       ["\(TestEnvironment.sourceDirectory)/\(script)"],

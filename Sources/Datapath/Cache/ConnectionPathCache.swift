@@ -6,6 +6,7 @@
 // freed by `deallocate`. Invariant: an entry is a shortcut and no more: who uses it has asked that the tables, ports, cached
 // flows and the connection are those that it was made from, and the packet is checked as the tracker checks any.
 
+import COFlow
 import Glibc
 
 /// Handle of a worker's cache: copies name the same.
@@ -79,31 +80,65 @@ import Glibc
   }
 
   private let entries: UnsafeMutablePointer<Entry>
+  private let isMapped: Bool
   private let seed: UInt64
 
   /// - Parameter seed: keys the hash.
   init(seed: UInt64) {
-    // Zero is an entry that no packet hits; pages that were never written take no memory.
-    if let memory = unsafe calloc(2 * ConnectionPathCache.setCount, MemoryLayout<Entry>.stride) {
+    // Zero is an entry that no packet hits; pages that were never written take no memory. Each begins a line of the processor's
+    // cache.
+    let byteCount = 2 * ConnectionPathCache.setCount * MemoryLayout<Entry>.stride
+    let memory = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if let memory = unsafe memory, unsafe memory != MAP_FAILED {
       unsafe entries = memory.bindMemory(to: Entry.self, capacity: 2 * ConnectionPathCache.setCount)
+      isMapped = true
     } else {
       unsafe entries = .allocate(capacity: 2 * ConnectionPathCache.setCount)
       unsafe entries.initialize(repeating: Entry(), count: 2 * ConnectionPathCache.setCount)
+      isMapped = false
     }
     self.seed = seed | 1
   }
 
-  func deallocate() { unsafe free(entries) }
+  func deallocate() {
+    if isMapped {
+      unsafe munmap(entries, 2 * ConnectionPathCache.setCount * MemoryLayout<Entry>.stride)
+    } else {
+      unsafe entries.deallocate()
+    }
+  }
 
   /// The first of the two entries that may be a key's.
   @inline(__always)
-  private func set(_ key: Key) -> UnsafeMutablePointer<Entry> {
+  private func set(_ key: Key) -> UnsafeMutablePointer<Entry> { unsafe entries + 2 &* Int(number(key)) }
+
+  /// The number of the set that may have a key.
+  @inline(__always)
+  private func number(_ key: Key) -> UInt32 {
     var hash = (key.words[3] ^ seed) &* 0x9e37_79b9_7f4a_7c15
     hash ^= hash &>> 32
     hash = (hash ^ key.words[4] ^ key.words[2]) &* 0xd6e8_feb8_6659_fd93
     hash ^= hash &>> 29
     hash = (hash ^ key.words[0] ^ key.words[1] &<< 7) &* 0x9e37_79b9_7f4a_7c15
-    return unsafe entries + 2 &* Int(truncatingIfNeeded: hash &>> (64 - 14))
+    return UInt32(truncatingIfNeeded: hash &>> (64 - 14))
+  }
+
+  /// Has the processor fetch what a key's packet will be looked for in.
+  /// - Returns: the number of the set.
+  @inline(__always)
+  func fetch(_ key: Key) -> UInt32 {
+    let number = number(key)
+    let first = unsafe UnsafeRawPointer(entries + 2 &* Int(number))
+    unsafe coflow_prefetch(first)
+    unsafe coflow_prefetch(first + 64)
+    return number
+  }
+
+  /// The connection of a set's younger entry, which may be none's.
+  /// - Parameter number: as `fetch` gave it.
+  @inline(__always)
+  func connection(set number: UInt32) -> ConnectionReference {
+    unsafe entries[2 &* Int(number) & (2 &* ConnectionPathCache.setCount &- 1)].reference
   }
 
   /// The entry of a key; nil if there is none.

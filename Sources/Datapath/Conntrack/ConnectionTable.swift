@@ -9,6 +9,7 @@
 // full table, zone or share a connection that was never answered gives way, if one is found within some steps; what is
 // answered stays. Connections whose time is over are no longer found, and taken out some at a time (`sweep`).
 
+import COFlow
 import Glibc
 import VSwitchCore
 
@@ -113,6 +114,16 @@ import VSwitchCore
     let connection = unsafe connections + Int(reference.index)
     return unsafe connection.pointee.generation == reference.generation && connection.pointee.flags.contains(.isUsed)
       ? connection : nil
+  }
+
+  /// Has the processor fetch what following a connection reads and writes.
+  @inline(__always)
+  func fetch(_ reference: ConnectionReference) {
+    guard !reference.isNone else { return }
+    let record = unsafe UnsafeMutableRawPointer(connections + Int(reference.index))
+    unsafe coflow_prefetch(record)
+    // TCP's state.
+    unsafe coflow_prefetch(record + 64)
   }
 
   @inline(__always)

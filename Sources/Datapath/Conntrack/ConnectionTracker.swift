@@ -130,7 +130,7 @@ import VSwitchCore
         PacketTranslator.translate(packet, connection, isReply: isReply))
     }
     verdict.needsHelper =
-      unsafe (connection.pointee.helper != .none || connection.pointee.flags.contains(.isAdjusted)) && !isRevisit
+      unsafe !connection.pointee.flags.isDisjoint(with: [.isHelped, .isAdjusted]) && !isRevisit
       && packet.kind == .whole
     return verdict
   }
@@ -185,7 +185,7 @@ import VSwitchCore
     unsafe connection.pointee.reply = reply
     unsafe connection.pointee.createdAt = now
     unsafe connection.pointee.policy = table.zones[Int(request.zone)].policy
-    unsafe connection.pointee.helper = request.helper
+    unsafe connection.pointee.set(request.helper)
     unsafe connection.pointee.originalPackets = 1
     unsafe connection.pointee.originalBytes = UInt64(packet.byteCount)
     if reply != packet.tuple.reversed { unsafe connection.pointee.flags.insert(.isTranslated) }
@@ -215,7 +215,7 @@ import VSwitchCore
     if unsafe connection.pointee.flags.contains(.isTranslated) {
       unsafe verdict.connection.state.formUnion(PacketTranslator.translate(packet, connection, isReply: false))
     }
-    verdict.needsHelper = unsafe connection.pointee.helper != .none && packet.kind == .whole
+    verdict.needsHelper = unsafe connection.pointee.flags.contains(.isHelped) && packet.kind == .whole
     return verdict
   }
 

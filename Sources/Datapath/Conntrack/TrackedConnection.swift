@@ -2,43 +2,48 @@
 
 /// A connection that was committed.
 struct TrackedConnection {
-  /// Of its first packet, as that came to the tracker.
-  var original = ConnectionTuple()
-  /// Of what answers, as that comes to the tracker.
-  var reply = ConnectionTuple()
-  var labelHigh: UInt64 = 0
-  var labelLow: UInt64 = 0
+  // What every packet reads and writes, in one line of the processor's cache.
   var mark: UInt32 = 0
   /// Seconds, monotonic: from then on it is no more.
   var expiresAt: UInt32 = 0
+  /// Raised when the place gets another connection, so that a reference (`ConnectionReference`) to the last one ends.
+  var generation: UInt32 = 0
+  var flags: Flags = []
+  /// Of what is not TCP.
+  var phase = Phase.first
+  /// Of timeouts.
+  var policy: UInt16 = 0
+  var originalPackets: UInt64 = 0
+  var originalBytes: UInt64 = 0
+  var replyPackets: UInt64 = 0
+  var replyBytes: UInt64 = 0
+  var labelHigh: UInt64 = 0
+  var labelLow: UInt64 = 0
+  // In the next one.
+  /// TCP: who sent the first packet, and who answers.
+  var originator = TCPPeer()
+  var responder = TCPPeer()
   /// Chains of the buckets of both tuples: see `ConnectionTable`.
   var nextOriginal: UInt32 = 0
   var nextReply: UInt32 = 0
   var originalHash: UInt32 = 0
   var replyHash: UInt32 = 0
+  /// Of its first packet, as that came to the tracker.
+  var original = ConnectionTuple()
+  /// Of what answers, as that comes to the tracker.
+  var reply = ConnectionTuple()
   var createdAt: UInt32 = 0
-  /// Raised when the place gets another connection, so that a reference (`ConnectionReference`) to the last one ends.
-  var generation: UInt32 = 0
-  var originalPackets: UInt64 = 0
-  var originalBytes: UInt64 = 0
-  var replyPackets: UInt64 = 0
-  var replyBytes: UInt64 = 0
-  /// TCP: who sent the first packet, and who answers.
-  var originator = TCPPeer()
-  var responder = TCPPeer()
+  /// Slot of the port where the first packet came in.
+  var owner: UInt16 = 0
+  /// `isHelped` says whether it is none.
+  private(set) var helper = ConnectionHelper.none
+  /// The connection whose helper expected this one; its tuple is what the original-tuple fields show.
+  var parent = ConnectionReference()
   /// What a helper has changed of the lengths of either direction.
   var originalAdjustment = SequenceAdjustment()
   var replyAdjustment = SequenceAdjustment()
-  /// The connection whose helper expected this one; its tuple is what the original-tuple fields show.
-  var parent = ConnectionReference()
-  /// Slot of the port where the first packet came in.
-  var owner: UInt16 = 0
-  /// Of timeouts.
-  var policy: UInt16 = 0
-  var flags: Flags = []
-  /// Of what is not TCP.
-  var phase = Phase.first
-  var helper = ConnectionHelper.none
+  /// So that each begins a line: 256 bytes.
+  private var padding: (UInt64, UInt64) = (0, 0)
 
   struct Flags: OptionSet {
     let rawValue: UInt8
@@ -52,6 +57,8 @@ struct TrackedConnection {
     static let isTranslated = Flags(rawValue: 1 << 3)
     /// A helper has changed the length of what was sent.
     static let isAdjusted = Flags(rawValue: 1 << 4)
+    /// It has a helper.
+    static let isHelped = Flags(rawValue: 1 << 5)
   }
 
   /// What has been seen of a connection without a state machine of its own.
@@ -60,6 +67,11 @@ struct TrackedConnection {
     /// More than one packet, all in one direction.
     case multiple
     case bidirectional
+  }
+
+  mutating func set(_ helper: ConnectionHelper) {
+    self.helper = helper
+    if helper == .none { flags.remove(.isHelped) } else { flags.insert(.isHelped) }
   }
 
   /// How far it has come: another number says that watchers have something to hear of.

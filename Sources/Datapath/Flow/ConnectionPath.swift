@@ -21,7 +21,28 @@ extension Burst {
   /// Shortest frame with the ports in it.
   private static var pathByteCount: UInt32 { 42 }
 
+  /// Connections that the processor's nearest cache has room for.
+  private static var nearConnections: Int { 128 }
+
   // MARK: going it
+
+  /// Has the processor fetch what the packets of a burst will need to go their ways: entries of the cache, and then, when these
+  /// have come, connections.
+  @inline(never)
+  func fetchPaths() {
+    // A few are in the nearest cache already.
+    guard unsafe tracker.table.state.pointee.count > Burst.nearConnections else { return }
+    let count = min(unsafe state.pointee.pendingCount, FlowScratch.fetchLimit)
+    for position in 0..<count {
+      let index = unsafe pending[position]
+      guard pool[index].byteCount >= Burst.pathByteCount else {
+        unsafe flows.pathSets[position] = 0
+        continue
+      }
+      unsafe flows.pathSets[position] = paths.fetch(ConnectionPathCache.Key(pool.frame(index)))
+    }
+    for position in 0..<count { tracker.table.fetch(unsafe paths.connection(set: flows.pathSets[position])) }
+  }
 
   /// Sends a packet its whole way, if that is known.
   /// - Returns: false, with nothing done, if it has to go step by step.
@@ -51,8 +72,8 @@ extension Burst {
       unsafe connection.pointee.mark == entry.pointee.mark,
       unsafe (connection.pointee.labelHigh ^ entry.pointee.labelHigh)
         | (connection.pointee.labelLow ^ entry.pointee.labelLow) == 0,
-      unsafe connection.pointee.flags.isDisjoint(with: [.isAdjusted, .isRelated]),
-      unsafe connection.pointee.helper == .none, unsafe table.state.pointee.watcher == nil,
+      unsafe connection.pointee.flags.isDisjoint(with: [.isAdjusted, .isRelated, .isHelped]),
+      unsafe table.state.pointee.watcher == nil,
       let packet = unsafe PathPacket(
         pool.frame(index), byteCount: Int(pool[index].byteCount), isTCP: entry.pointee.key.isTCP, pool[index].offload)
     else { return false }

@@ -8,6 +8,8 @@ import VSwitchCore
   static var stepLimit: Int { 4096 }
   static var hitLimit: Int { 4096 }
   static var touchedLimit: Int { 1024 }
+  /// Packets for which is fetched ahead what they will be looked for in: as much as the nearest cache holds.
+  static var fetchLimit: Int { 64 }
   /// Packets a second of one port that go to controllers; a port that asks for more leaves the others their share.
   static var controllerPacketsPerSecond: UInt32 { 4000 }
 
@@ -27,6 +29,8 @@ import VSwitchCore
   let queues = QueueCounters()
   /// The way of the packet at hand, if it is noted.
   let path: UnsafeMutablePointer<PathCandidate>
+  /// Where the ways of the packets of a burst are looked for.
+  let pathSets: UnsafeMutablePointer<UInt32>
   /// By slot: packets to controllers in the second that it is.
   private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
 
@@ -52,6 +56,8 @@ import VSwitchCore
     translation = TranslationMemory()
     unsafe path = .allocate(capacity: 1)
     unsafe path.initialize(to: PathCandidate())
+    unsafe pathSets = .allocate(capacity: FlowScratch.fetchLimit)
+    unsafe pathSets.initialize(repeating: 0, count: FlowScratch.fetchLimit)
     unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
     unsafe controllerPackets.initialize(repeating: (0, 0), count: Burst.portLimit + 1)
   }
@@ -66,6 +72,7 @@ import VSwitchCore
     unsafe hits.deallocate()
     translation.deallocate()
     unsafe path.deallocate()
+    unsafe pathSets.deallocate()
     unsafe controllerPackets.deallocate()
     unsafe learned.deallocate()
     queues.deallocate()

@@ -27,10 +27,11 @@ private func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
   // The first byte chooses the reader, so that each mutation costs one.
   guard let choice = unsafe bytes.first else { return 0 }
   let payload = unsafe Array(bytes.dropFirst())
-  switch choice % 4 {
+  switch choice % 5 {
   case 0: readFrame(payload)
   case 1: runDHCP(payload)
   case 2: runDHCPv6(payload)
+  case 4: runUplink(payload)
   default: runResolver(payload)
   }
   return 0
@@ -73,6 +74,31 @@ private func runDHCP(_ bytes: [UInt8]) {
     }
   }
   guard server.leases.count <= settings.poolCount else { fatalError("more leases than addresses") }
+}
+
+private func runUplink(_ bytes: [UInt8]) {
+  var uplink = DHCPUplink(hardwareAddress: mac, known: nil)
+  var generator = SystemRandomNumberGenerator()
+  var time = DHCPServer.Time(now: 0, wallSeconds: 1_000_000)
+  var asked: [UInt8] = []
+  func note(_ effects: [DHCPUplink.Effect]) {
+    for case .send(let datagram) in effects { asked = datagram.payload }
+  }
+  note(uplink.tick(time, using: &generator))
+  for message in messages(bytes) {
+    // With the number of what was asked, so that the rest is looked at.
+    var answer = message
+    if answer.count > 8, asked.count > 8 { answer.replaceSubrange(4..<8, with: asked[4..<8]) }
+    var reply = datagram(answer, IPAddress(ipv4: address), IPAddress(ipv4: .max), port: 68)
+    reply.sourcePort = 67
+    note(uplink.handle(reply, time, using: &generator))
+    time.now += 40_000_000_000
+    time.wallSeconds += 40
+    note(uplink.tick(time, using: &generator))
+    if let lease = uplink.lease, lease.address.bitCount == 0 || lease.address.address.isUnspecified {
+      fatalError("no address of a host was taken")
+    }
+  }
 }
 
 private func runDHCPv6(_ bytes: [UInt8]) {

@@ -25,7 +25,10 @@ extension SchemaDocumentation {
         "Of a NAT network, where it goes out: \"host\" (default): a device of the host named after the network with "
           + "\"-host\", and the host forwards; or a bridge, with its VLAN after a colon, and then `addresses` and `gateways`."
       ),
-      .init("addresses", .configuration, "The network's outer addresses with prefix lengths, on the uplink's bridge."),
+      .init(
+        "addresses", .configuration,
+        "The network's outer addresses with prefix lengths, on the uplink's bridge; \"dhcp\": the IPv4 address and the "
+          + "gateway that a DHCP server there gives."),
       .init("gateways", .configuration, "Routers outside, of each IP version at most one."),
       .init("dhcp", .configuration, "Whether guests get addresses and settings; \"true\" if unset."),
       .init(
@@ -50,7 +53,23 @@ extension SchemaDocumentation {
       .init("boot_file", .configuration, "The file that it gives."),
       .init("static_leases", .configuration, "Addresses and names that stations always have."),
       .init("forwards", .configuration, "Ports of the outer address that lead to guests."),
+      .init(
+        "helpers", .configuration,
+        "Protocols whose control connections are read for the data connections that they announce: \"ftp\", \"tftp\"; "
+          + "none if unset."),
       .init("zone", .status, "Its zone of connection tracking: chosen by the switch where it is not given, and kept."),
+      .init(
+        "hairpin_zone", .status,
+        "A second zone, for hosts that reach one of their own network by a forwarded port: chosen and kept likewise."),
+      .init(
+        "uplink_lease", .status, "With addresses=dhcp, what the network outside has given.",
+        keys: [
+          ("address", "The outer address with its prefix length."),
+          ("gateway", "The router outside."),
+          ("dns", "DNS servers that it names; not asked: names are the host's servers' business."),
+          ("server", "Who gave it."),
+          ("expires", "Until when, in seconds since 1970."),
+        ]),
       .init(
         "status", .status, "What it has come to.",
         keys: [
@@ -75,14 +94,19 @@ extension SchemaDocumentation {
     ])
 
   static let forward = TableDocumentation(
-    "Forward", "A port of a NAT network's outer address that leads to a guest. Not in Open vSwitch's schema.",
+    "Forward",
+    "A port of the outer address of a NAT network or a router that leads to a host behind it. "
+      + "Not in Open vSwitch's schema.",
     [
       .init("protocol", .configuration, "\"tcp\" or \"udp\"."),
       .init("port", .configuration, "The outer port, or a range such as 8000-8010."),
       .init(
-        "address", .configuration, "The outer address; unset: each of the network's that is of the target's IP version."
-      ),
-      .init("target", .configuration, "The guest: the name of a lease, or an address of the network."),
+        "address", .configuration,
+        "The outer address; unset: each of the network's, or of a router's ports that masquerade, that is of the target's "
+          + "IP version."),
+      .init(
+        "target", .configuration,
+        "Of a NAT network the guest: the name of a lease, or an address of the network; of a router an address."),
       .init("target_port", .configuration, "Its port, of a range the first; unset: the same."),
       .init("error", .status, "Why it does not work, and what would mend it."),
       externalIDs,

@@ -11,9 +11,17 @@ extension SchemaDocumentation {
       .init(
         "default_policy", .configuration,
         "\"accept\" (default), \"drop\" or \"reject\": what becomes of connections that no policy speaks of."),
+      .init("forwards", .configuration, "Ports of its addresses that lead to hosts behind it."),
+      .init(
+        "helpers", .configuration,
+        "Protocols whose control connections are read for the data connections that they announce: \"ftp\", \"tftp\"; "
+          + "none if unset."),
       .init(
         "zone", .status,
         "Its zone of connection tracking: chosen by the switch from 65535 downwards where it is not given, and kept."),
+      .init(
+        "hairpin_zone", .status,
+        "A second zone, for hosts that reach one of their own network by a forwarded port: chosen and kept likewise."),
       .init("error", .status, "Why it does not work, and what would mend it."),
       .init("other_config", .kept, "Nothing yet."),
       externalIDs,

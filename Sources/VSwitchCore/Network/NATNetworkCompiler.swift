@@ -60,6 +60,7 @@ extension NATNetworkConfig {
       name: outerPortName, number: .any, bridge: "", tag: nil, hardwareAddress: outerHardwareAddress)
     outer.addresses = outside
     outer.masquerades = true
+    if hasOuterDHCP { outer.services.insert(.dhcpv4Client) }
     var gateways = gateways
     switch uplink {
     case .host:
@@ -89,6 +90,8 @@ extension NATNetworkConfig {
         router.policies.append(drop)
       }
     }
+    router.hairpinZone = hairpinZone
+    router.helpers = helpers
     for forward in forwards { forward.add(to: &router, outside: outside.map(\.address), resolve) }
     return router
   }

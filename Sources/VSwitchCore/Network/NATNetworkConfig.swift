@@ -32,10 +32,15 @@ package struct NATNetworkConfig: Equatable, Sendable {
   /// The switch's addresses outside.
   package var outerAddresses: [InterfaceAddress] = []
   package var gateways: [IPAddress] = []
+  /// The outer IPv4 address and its gateway are those that a DHCP server outside gives.
+  package var hasOuterDHCP = false
   /// Ethernet addresses inside and outside.
   package var hardwareAddress: MACAddress
   package var outerHardwareAddress: MACAddress
   package var zone: UInt16
+  /// For guests that reach their neighbours by forwarded ports.
+  package var hairpinZone: UInt16?
+  package var helpers: Set<ConnectionHelperProtocol> = []
   package var hasDHCP = true
   package var hasDNS = true
   package var pool: ClosedRange<UInt32>?

@@ -25,6 +25,8 @@ public enum PuntReason: UInt8, CaseIterable, Sendable {
   case dhcpv4 = 32
   case dhcpv6 = 33
   case dns = 34
+  /// Answers to the switch's own question for an address.
+  case dhcpv4Client = 35
 }
 
 /// A punted packet.

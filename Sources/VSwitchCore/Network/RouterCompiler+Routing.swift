@@ -67,6 +67,8 @@ extension Compilation {
     for state in [ConnectionState.established, ConnectionState.related] {
       rules.add(.policies, 63000, Match().connection(state | tracked, of: state | known), next: .neighbours)
     }
+    hairpinPackets()
+    forwardedFragments()
     // Expected by a helper: another connection, which goes with the first one.
     let expected = ConnectionState.related | ConnectionState.new | tracked
     rules.add(.policies, 62000, Match().connection(expected, of: expected), next: .commit)
@@ -122,26 +124,36 @@ extension Compilation {
     keep.zone = .immediate(router.zone)
     for port in router.ports where port.masquerades {
       for isIPv6 in [false, true] {
-        // Not the link-local address of IPv6: it means nothing further on.
-        guard
-          let address = port.addresses.first(where: {
-            $0.address.isIPv6 == isIPv6 && !(isIPv6 && $0.address.isLinkLocal)
-          })
-        else { continue }
-        var translation = NetworkTranslation()
-        translation.kind = .source
-        translation.addresses = address.address.bits...address.address.bits
-        translation.isIPv6 = isIPv6
+        guard let address = port.translationSource(isIPv6: isIPv6) else { continue }
         var translate = keep
-        translate.translation = translation
+        translate.translation = NetworkTranslation(source: address)
         translate.recirculationTable = RouterTable.neighbours.rawValue
-        rules.add(
-          .commit, 10, Match.ip(isIPv6: isIPv6).with(RouterRegister.outPort, port.number.rawValue),
-          [.conntrack(translate)])
+        let leaving = Match.ip(isIPv6: isIPv6).with(RouterRegister.outPort, port.number.rawValue)
+        rules.add(.commit, 10, leaving, [.conntrack(translate)])
+        for (match, helped) in helped(translate) { rules.add(.commit, 11, match(leaving), [.conntrack(helped)]) }
       }
     }
     for isIPv6 in [false, true] {
-      rules.add(.commit, 0, .ip(isIPv6: isIPv6), [.conntrack(keep)], next: .neighbours)
+      let packets = Match.ip(isIPv6: isIPv6)
+      rules.add(.commit, 0, packets, [.conntrack(keep)], next: .neighbours)
+      for (match, helped) in helped(keep) {
+        rules.add(.commit, 1, match(packets), [.conntrack(helped)], next: .neighbours)
+      }
+    }
+  }
+
+  /// The same with a helper, for control connections.
+  private func helped(_ action: ConntrackAction) -> [(match: (Match) -> Match, action: ConntrackAction)] {
+    router.helpers.sorted { $0.rawValue < $1.rawValue }.map { helper in
+      let (ipProtocol, port) = helper.service
+      var action = action
+      action.helperPort = port
+      return (
+        { packets in
+          packets.with(.ipProtocol, ipProtocol).with(.ipFragment, 0, mask: 2)
+            .with(ipProtocol == 6 ? .tcpDestination : .udpDestination, port)
+        }, action
+      )
     }
   }
 

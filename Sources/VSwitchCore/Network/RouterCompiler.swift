@@ -113,6 +113,11 @@ struct Compilation {
         rules.add(.link, 50, request.destination(address), [.punt(.dhcpv4)])
       }
     }
+    if port.services.contains(.dhcpv4Client) {
+      // Before there is an address, and after.
+      let answer = Match.ipv4.from(port.number).with(.ipProtocol, 17).with(.ipFragment, 0).with(.udpSource, 67)
+      rules.add(.link, 50, answer.with(.udpDestination, 68), [.punt(.dhcpv4Client)])
+    }
     if port.services.contains(.dhcpv6), let group = IPAddress("ff02::1:2") {
       let request = Match.ipv6.from(port.number).with(.ipProtocol, 17).with(.ipFragment, 0).with(.udpDestination, 547)
       rules.add(.link, 50, request.destination(group), [.punt(.dhcpv6)])
@@ -132,6 +137,17 @@ struct Compilation {
     track.translation = NetworkTranslation()
     track.recirculationTable = RouterTable.forwards.rawValue
     for isIPv6 in [false, true] { rules.add(.tracking, 0, .ip(isIPv6: isIPv6), [.conntrack(track)]) }
+    hairpinAnswers(track)
+    if !router.helpers.isEmpty {
+      // What a helper expects has the other end that its control connection has, before it is routed.
+      let expected = ConnectionState.related | ConnectionState.new | ConnectionState.tracked
+      var commit = track
+      commit.commits = true
+      commit.recirculationTable = RouterTable.local.rawValue
+      for isIPv6 in [false, true] {
+        rules.add(.forwards, 60, .ip(isIPv6: isIPv6).connection(expected, of: expected), [.conntrack(commit)])
+      }
+    }
     for forward in router.forwards { add(forward) }
     rules.add(.forwards, 0, Match(), next: .local)
   }
@@ -153,6 +169,7 @@ struct Compilation {
       commit.zone = .immediate(router.zone)
       commit.translation = translation
       commit.recirculationTable = RouterTable.local.rawValue
+      commit.helperPort = router.helperPort(forward.ipProtocol, targetPort)
       rules.add(
         .forwards, 50, new.with(forward.ipProtocol == 6 ? .tcpDestination : .udpDestination, port),
         [.conntrack(commit)])

@@ -15,6 +15,11 @@ public struct RouterConfig: Equatable, Sendable {
   public var zone: UInt16
   /// Addresses and ports of the router that stand for ones behind it.
   public var forwards: [PortForward] = []
+  /// Of connection tracking, for hosts that reach one of their own network by a forwarded port (hairpin): there the source is
+  /// translated, too, so that the answer comes back to the router. Nil: they don't reach each other so.
+  public var hairpinZone: UInt16?
+  /// Protocols whose control connections are read for the data connections that they announce.
+  public var helpers: Set<ConnectionHelperProtocol> = []
 
   public init(name: String, zone: UInt16) {
     self.name = name
@@ -32,6 +37,19 @@ public struct RouterConfig: Equatable, Sendable {
   /// Whether packets have to go through connection tracking: without need none does.
   public var tracksConnections: Bool {
     !policies.isEmpty || defaultVerdict != .accept || !forwards.isEmpty || ports.contains { $0.masquerades }
+  }
+}
+
+/// A protocol that opens further connections.
+public enum ConnectionHelperProtocol: String, Sendable, CaseIterable {
+  case ftp, tftp
+
+  /// IP protocol and port of the control connection.
+  public var service: (ipProtocol: UInt8, port: UInt16) {
+    switch self {
+    case .ftp: (6, 21)
+    case .tftp: (17, 69)
+    }
   }
 }
 
@@ -82,6 +100,11 @@ public struct RouterPort: Equatable, Sendable {
     let given = addresses.map(\.address)
     guard let linkLocal, !given.contains(linkLocal) else { return given }
     return given + [linkLocal]
+  }
+
+  /// The address that it gives connections instead of their source; not the link-local one of IPv6, which means nothing further on.
+  public func translationSource(isIPv6: Bool) -> IPAddress? {
+    addresses.first { $0.address.isIPv6 == isIPv6 && !(isIPv6 && $0.address.isLinkLocal) }?.address
   }
 
   /// The address that the router uses towards another one of a kind: of the same network, else the first.

@@ -118,8 +118,10 @@ enum ConnectionState {
   static var new: UInt128 { 0x01 }
   static var established: UInt128 { 0x02 }
   static var related: UInt128 { 0x04 }
+  static var reply: UInt128 { 0x08 }
   static var invalid: UInt128 { 0x10 }
   static var tracked: UInt128 { 0x20 }
+  static var destinationTranslated: UInt128 { 0x80 }
 }
 
 extension Action {

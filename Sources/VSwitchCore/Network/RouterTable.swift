@@ -11,20 +11,22 @@ public enum RouterTable: UInt8, CaseIterable, Sendable {
   case link = 2
   /// The packet's connection, and the addresses that it had before translation.
   case tracking = 3
+  /// Answers between hosts of one network that know each other by a forwarded port: their connection besides.
+  case hairpin = 4
   /// Ports that are forwarded.
-  case forwards = 4
+  case forwards = 5
   /// What is for the router itself.
-  case local = 5
-  case hopLimit = 6
-  case routes = 7
+  case local = 6
+  case hopLimit = 7
+  case routes = 8
   /// Which connections may pass.
-  case policies = 8
+  case policies = 9
   /// Connections are kept, with their source translated if need be.
-  case commit = 9
+  case commit = 10
   /// The MAC address of the next hop.
-  case neighbours = 10
-  case mtu = 11
-  case output = 12
+  case neighbours = 11
+  case mtu = 12
+  case output = 13
 }
 
 /// Registers of a router's pipeline.

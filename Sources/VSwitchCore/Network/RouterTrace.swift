@@ -52,6 +52,7 @@ enum RouterTrace {
       )
     case .arp, .neighbourDiscovery, .routerSolicitation: return ("goes to the router's neighbour discovery", nil, nil)
     case .dhcpv4, .dhcpv6: return ("goes to the switch's DHCP server", nil, nil)
+    case .dhcpv4Client: return ("goes to the switch's DHCP client", nil, nil)
     case .dns: return ("goes to the switch's DNS server", nil, nil)
     case .ttlExpired:
       return told(

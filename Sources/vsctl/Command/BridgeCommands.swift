@@ -19,11 +19,23 @@ struct AddBridgeCommand: Verb {
   @Argument(completion: NameCompletion.bridge) var parent: String?
   @Argument var vlan: String?
 
-  func needs(_ schema: DatabaseSchema) -> Needs { .newInterfaces }
+  /// Tables whose rows are bridges of the datapath, too.
+  private static let others = [("Router", "router"), ("NAT_Network", "NAT network")]
+
+  func needs(_ schema: DatabaseSchema) -> Needs {
+    var needs = Needs.newInterfaces
+    for (table, _) in Self.others { needs.addIfPresent(table, ["name"]) }
+    return needs
+  }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     guard !bridge.isEmpty else {
       throw CommandFault("bridge name must not be empty string", remedy: "give a name, such as br0")
+    }
+    for (table, kind) in Self.others where workspace.table(table) != nil {
+      guard workspace.rows(table, where: "name", is: bridge).isEmpty else {
+        throw CommandFault("there is a \(kind) \(bridge)", remedy: "give the bridge another name")
+      }
     }
     let model = workspace.bridges
     guard let parent else {

@@ -12,7 +12,10 @@ extension NetworkTables {
   static func natNetworkNeeds(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     var needs = try needs(
       schema,
-      [("NAT_Network", nil), ("Static_Lease", nil), ("Forward", nil), ("DHCP_Lease", nil), ("Router", ["name"])])
+      [
+        ("NAT_Network", nil), ("Static_Lease", nil), ("Forward", nil), ("DHCP_Lease", nil),
+        ("Router", ["name", "forwards"]),
+      ])
     needs.add(.bridges)
     return needs
   }
@@ -85,7 +88,8 @@ struct AddNATNetworkCommand: Verb {
   /// `on` and `off` for switches, hyphens in names of columns.
   static func spelled(_ setting: String) -> String {
     guard let index = setting.firstIndex(of: "=") else { return setting }
-    let name = setting[..<index].replacing("-", with: "_")
+    var name = setting[..<index].replacing("-", with: "_")
+    if ["address", "gateway"].contains(name) { name += name.hasSuffix("s") ? "es" : "s" }
     let value = setting[setting.index(after: index)...]
     guard ["dhcp", "dns"].contains(name) else { return "\(name)=\(value)" }
     return "\(name)=\(["on": "true", "yes": "true", "off": "false", "no": "false"][value] ?? String(value))"

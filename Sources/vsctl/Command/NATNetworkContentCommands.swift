@@ -6,6 +6,12 @@ import OVSDB
 import VSwitchCore
 
 extension Workspace {
+  /// Who forwards ports: a NAT network or a router, with its table.
+  func forwarder(_ name: String) throws(CommandFault) -> (table: String, row: Row) {
+    if let row = rows("Router", where: "name", is: name).first { return ("Router", row) }
+    return ("NAT_Network", try natNetwork(name))
+  }
+
   /// In order of protocol and port.
   func forwards(of network: Row) -> [Row] {
     network["forwards"].uuids.compactMap { row("Forward", $0) }.sorted { a, b in
@@ -80,10 +86,13 @@ enum ForwardWords {
 
 struct ForwardCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "forward", abstract: "Let connections to an outer port of a NAT network come in to a guest.",
+    commandName: "forward",
+    abstract: "Let connections to an outer port of a NAT network or a router come in to a host behind it.",
     discussion: """
-      The guest is named by its lease or by its address; without a port it is the same one.
+      A guest is named by its lease or by its address, a host behind a router by its address; without a port it is the same \
+      one.
         vsctl forward lab tcp 8080 web:80
+        vsctl forward r1 tcp 8080 10.0.10.5:80
         vsctl forward lab udp 5000-5010 192.168.77.20
         vsctl forward lab tcp 8080 web:80 address=192.0.2.5
       """)
@@ -99,13 +108,19 @@ struct ForwardCommand: Verb {
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     guard let table = workspace.table("Forward") else { return .none }
-    let row = try workspace.natNetwork(network)
+    let (owner, row) = try workspace.forwarder(network)
     try ForwardWords.checkProtocol(ipProtocol)
     try ForwardWords.checkPort(port)
     let (host, targetPort) = try ForwardWords.target(target)
     let address = settings.first { $0.hasPrefix("address=") }.map { String($0.dropFirst(8)) }
     for other in workspace.forwards(of: row)
     where other["protocol"].string == ipProtocol && other["port"].string == port && other["address"].string == address {
+      // The same port of addresses of the other IP version is another one.
+      if let new = IPAddress(host), let old = other["target"].string.flatMap({ IPAddress($0) }),
+        new.isIPv6 != old.isIPv6
+      {
+        continue
+      }
       throw CommandFault(
         "\(ipProtocol) port \(port) is forwarded already: \(ForwardWords.text(other))",
         remedy: "take that away first: vsctl unforward \(network) \(ipProtocol) \(port)")
@@ -116,7 +131,7 @@ struct ForwardCommand: Verb {
     if let targetPort { columns["target_port"] = .integer(Int64(targetPort)) }
     let uuid = workspace.insert(table, columns: columns)
     for setting in settings { try NetworkTables.apply(setting, to: uuid, in: table, workspace) }
-    workspace.merge("NAT_Network", row.uuid, "forwards", adding: Datum(.uuid(uuid)))
+    workspace.merge(owner, row.uuid, "forwards", adding: Datum(.uuid(uuid)))
     return .none
   }
 }
@@ -133,17 +148,17 @@ struct UnforwardCommand: Verb {
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs { try NetworkTables.natNetworkNeeds(schema) }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    let row = try workspace.natNetwork(network)
+    let (owner, row) = try workspace.forwarder(network)
     let all = workspace.forwards(of: row)
     let found = all.filter { $0["protocol"].string == ipProtocol && $0["port"].string == port }
     if found.isEmpty {
       if ifExists { return .none }
       throw CommandFault(
-        "network \(network) does not forward \(ipProtocol) port \(port)",
+        "\(network) does not forward \(ipProtocol) port \(port)",
         remedy: all.isEmpty ? "it forwards none" : "it forwards \(all.map(ForwardWords.text).joined(separator: "; "))")
     }
     for forward in found {
-      workspace.remove("NAT_Network", row.uuid, "forwards") { atom, _ in atom.uuid == forward.uuid }
+      workspace.remove(owner, row.uuid, "forwards") { atom, _ in atom.uuid == forward.uuid }
       workspace.delete("Forward", forward.uuid)
     }
     return .none
@@ -152,7 +167,7 @@ struct UnforwardCommand: Verb {
 
 struct ListForwardsCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "list-forwards", abstract: "Print the forwarded ports of a NAT network, one a line.")
+    commandName: "list-forwards", abstract: "Print the forwarded ports of a NAT network or a router, one a line.")
 
   @Argument(completion: NameCompletion.natNetwork) var network: String
 
@@ -160,7 +175,7 @@ struct ListForwardsCommand: Verb {
   func needs(_ schema: DatabaseSchema) throws(CommandFault) -> Needs { try NetworkTables.natNetworkNeeds(schema) }
 
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
-    .names(workspace.forwards(of: try workspace.natNetwork(network)).map(ForwardWords.text))
+    .names(workspace.forwards(of: try workspace.forwarder(network).row).map(ForwardWords.text))
   }
 }
 
@@ -207,7 +222,11 @@ struct AddLeaseCommand: Verb {
 
 struct DeleteLeaseCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "del-lease", abstract: "Delete a fixed address or name of a NAT network.")
+    commandName: "del-lease", abstract: "Delete a fixed address or name of a NAT network, or a lease.",
+    discussion: """
+      A lease that is deleted may be given to somebody else at once; a guest that still has the address keeps it until it \
+      asks again.
+      """)
 
   @Flag(help: "Do nothing if there is none.") var ifExists = false
   @Argument(completion: NameCompletion.natNetwork) var network: String
@@ -222,11 +241,18 @@ struct DeleteLeaseCommand: Verb {
     let wanted = MACAddress(lease)?.description ?? lease
     let found = all.filter { [$0["mac"].string, $0["address"].string, $0["name"].string].contains(wanted) }
     guard let first = found.first else {
+      let leases = workspace.leases(of: network)
+      if let given = leases.first(where: {
+        [$0["mac"].string, $0["address"].string, $0["name"].string].contains(wanted)
+      }) {
+        workspace.delete("DHCP_Lease", given.uuid)
+        return .none
+      }
       if ifExists { return .none }
+      let known = (all + leases).compactMap { $0["mac"].string }
       throw CommandFault(
-        "network \(network) has no static lease \(lease)",
-        remedy: all.isEmpty
-          ? "it has none" : "it has those of \(all.compactMap { $0["mac"].string }.joined(separator: ", "))")
+        "network \(network) has no lease \(lease)",
+        remedy: known.isEmpty ? "it has none" : "it has those of \(known.joined(separator: ", "))")
     }
     workspace.remove("NAT_Network", row.uuid, "static_leases") { atom, _ in atom.uuid == first.uuid }
     workspace.delete("Static_Lease", first.uuid)

@@ -34,7 +34,10 @@ enum NetworkTables {
   static func routerNeeds(_ schema: DatabaseSchema) throws(CommandFault) -> Needs {
     var needs = try needs(
       schema,
-      [("Router", nil), ("Router_Port", nil), ("Route", nil), ("Router_Policy", nil)])
+      [
+        ("Router", nil), ("Router_Port", nil), ("Route", nil), ("Router_Policy", nil), ("Forward", nil),
+        ("NAT_Network", ["name"]),
+      ])
     needs.add(.bridges)
     needs.add("Interface", ["name"])
     return needs
@@ -105,6 +108,9 @@ struct AddRouterCommand: Verb {
     if workspace.bridges.bridges[router] != nil {
       throw CommandFault("there is a bridge \(router)", remedy: "give the router another name")
     }
+    if !workspace.rows("NAT_Network", where: "name", is: router).isEmpty {
+      throw CommandFault("there is a NAT network \(router)", remedy: "give the router another name")
+    }
     let uuid = workspace.insert(table, columns: ["name": .string(router)])
     for setting in settings { try NetworkTables.apply(setting, to: uuid, in: table, workspace) }
     return .none
@@ -123,7 +129,9 @@ struct DeleteRouterCommand: Verb {
   func run(on workspace: Workspace) throws(CommandFault) -> CommandOutput {
     if ifExists, workspace.rows("Router", where: "name", is: router).isEmpty { return .none }
     let row = try workspace.router(router)
-    for (column, table) in [("ports", "Router_Port"), ("routes", "Route"), ("policies", "Router_Policy")] {
+    for (column, table) in [
+      ("ports", "Router_Port"), ("routes", "Route"), ("policies", "Router_Policy"), ("forwards", "Forward"),
+    ] {
       for uuid in row[column].uuids { workspace.delete(table, uuid) }
     }
     workspace.delete("Router", row.uuid)

@@ -8,12 +8,25 @@ import OVSDB
 struct Needs: Equatable {
   /// All columns where the set is nil.
   private(set) var tables: [String: Set<String>?] = [:]
+  /// Those of them that a database of another schema may lack: it has no rows of them then.
+  private(set) var optionalTables: Set<String> = []
 
   init() {}
 
   init(_ table: String, _ columns: [String]?) { add(table, columns) }
 
   mutating func add(_ table: String, _ columns: [String]?) {
+    merge(table, columns)
+    optionalTables.remove(table)
+  }
+
+  /// Adds what is read where the database has it.
+  mutating func addIfPresent(_ table: String, _ columns: [String]?) {
+    if tables[table] == nil { optionalTables.insert(table) }
+    merge(table, columns)
+  }
+
+  private mutating func merge(_ table: String, _ columns: [String]?) {
     switch tables[table] {
     case .none: tables[table] = .some(columns.map { Set($0) })
     case .some(.none): break
@@ -22,7 +35,10 @@ struct Needs: Equatable {
   }
 
   mutating func add(_ other: Needs) {
-    for (table, columns) in other.tables { add(table, columns.map { Array($0) }) }
+    for (table, columns) in other.tables {
+      let columns = columns.map { Array($0) }
+      if other.optionalTables.contains(table) { addIfPresent(table, columns) } else { add(table, columns) }
+    }
   }
 
   /// What every command line reads.

@@ -169,13 +169,27 @@ struct DatabaseConnector {
         do {
           try Reachability.check(endpoint, options)
           let client = try await OVSDBClient(endpoint: endpoint, tls: options.tlsFiles)
-          return (client, try await client.monitor(needs.tables.mapValues { $0.map { $0.sorted() } }))
+          return (client, try await monitor(client))
         } catch {
           fault = Reachability.fault(error, endpoint, options)
         }
       }
       guard retries else { throw fault }
       try? await Task.sleep(for: .seconds(1))
+    }
+  }
+
+  private func monitor(_ client: OVSDBClient) async throws -> DatabaseSnapshot {
+    let tables = needs.tables.mapValues { $0.map { $0.sorted() } }
+    do {
+      return try await client.monitor(tables)
+    } catch let error as OVSDBError {
+      // Open vSwitch's own schema, most likely.
+      guard !needs.optionalTables.isEmpty, needs.optionalTables.contains(where: { error.description.contains($0) })
+      else {
+        throw error
+      }
+      return try await client.monitor(tables.filter { !needs.optionalTables.contains($0.key) })
     }
   }
 }

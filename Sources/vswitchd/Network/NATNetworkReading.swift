@@ -170,7 +170,14 @@ struct NATNetworkReading {
         cause: "network \(name) would go out into itself", remedy: "give the uplink another bridge or VLAN")
     }
     config.uplink = .bridge(bridge, tag: tag)
+    let lease = row[Columns.uplinkLease]
     for text in row[Columns.addresses].sorted() {
+      var text = text
+      if text == "dhcp" {
+        config.hasOuterDHCP = true
+        guard let given = lease["address"] else { continue }
+        text = given
+      }
       guard text.contains("/"), let address = InterfaceAddress(text), !address.address.isMulticast,
         !address.address.isLoopback, !address.address.isUnspecified, address.bitCount > 0
       else {
@@ -184,9 +191,15 @@ struct NATNetworkReading {
       }
       config.outerAddresses.append(address)
     }
-    guard !config.outerAddresses.isEmpty else {
+    guard !config.outerAddresses.isEmpty || config.hasOuterDHCP else {
       throw ConfigError(
-        cause: "network \(name) has no address on bridge \(bridge)", remedy: "set addresses=192.0.2.5/24")
+        cause: "network \(name) has no address on bridge \(bridge)",
+        remedy: "set addresses=192.0.2.5/24, or addresses=dhcp")
+    }
+    if config.hasOuterDHCP, let gateway = lease["gateway"].flatMap({ IPAddress($0) }),
+      config.outerAddresses.contains(where: { $0.network.contains(gateway) })
+    {
+      config.gateways.append(gateway)
     }
     for text in row[Columns.gateways].sorted() {
       guard let gateway = IPAddress(text), config.outerAddresses.contains(where: { $0.network.contains(gateway) }),
@@ -288,19 +301,7 @@ struct NATNetworkReading {
     guard config.kind == .nat else {
       throw ConfigError(cause: "network \(config.name) has no way in", remedy: "forward ports of a network of kind nat")
     }
-    let text = row[Columns.port]
-    let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-    guard (1...2).contains(ends.count), let first = ends.first ?? nil, let last = ends.last ?? nil, first > 0,
-      first <= last, last - first < 1024
-    else {
-      throw ConfigError(
-        cause: "\"\(text)\" is no port", remedy: "write 8080, or a range such as 8000-8010 of at most 1024 ports")
-    }
-    let targetPort = row[Columns.targetPort].flatMap(UInt16.init(exactly:)) ?? first
-    guard Int(targetPort) + Int(last - first) <= 65535 else {
-      throw ConfigError(
-        cause: "there are not that many ports from \(targetPort) on", remedy: "give a lower target port")
-    }
+    let (ports, targetPort) = try RouterReading.forwardedPorts(row)
     var address: IPAddress?
     if let text = row[Columns.address] {
       guard let given = IPAddress(text), config.outside.contains(where: { $0.address == given }) else {
@@ -329,7 +330,7 @@ struct NATNetworkReading {
         cause: "\"\(targetText)\" is neither an address nor a host name", remedy: "write HOST:PORT, such as web:80")
     }
     return NATForward(
-      ipProtocol: row[Columns.ipProtocol] == "udp" ? 17 : 6, ports: first...last, address: address, target: target,
+      ipProtocol: row[Columns.ipProtocol] == "udp" ? 17 : 6, ports: ports, address: address, target: target,
       targetPort: targetPort)
   }
 }

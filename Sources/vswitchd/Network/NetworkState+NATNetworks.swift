@@ -25,7 +25,9 @@ extension NetworkState {
           throw ConfigError(cause: "there is a router \(row.name)", remedy: "give the network another name")
         }
         let reading = try NATNetworkReading(row, zone: zone, database)
-        let config = reading.config
+        var config = reading.config
+        config.helpers = Set(
+          row[OpenVSwitch.NATNetwork.helpers].compactMap(ConnectionHelperProtocol.init(rawValue:)))
         let router = config.router { Self.addresses(of: $0, in: config, database) }
         for name in router.ports.map(\.name) + [config.hostDevice].compactMap(\.self) {
           for table in ["Port", "Interface", "Bridge", "Router_Port"] where database.named(name, in: table) != nil {

@@ -42,6 +42,7 @@ struct NetworkState: Equatable, Sendable {
     var zones = ZoneChoice(database)
     for row in rows { read(row, database, &zones) }
     readNATNetworks(database, &zones)
+    readHairpinZones(database, &zones)
   }
 
   /// Whether the same bridges and ports follow from both.
@@ -96,7 +97,9 @@ struct NetworkState: Equatable, Sendable {
       status.append(Status(table: "Router", row: row.uuid, columns: columns))
       return
     }
-    for column in [OpenVSwitch.Router.ports, OpenVSwitch.Router.routes, OpenVSwitch.Router.policies] {
+    for column in [
+      OpenVSwitch.Router.ports, OpenVSwitch.Router.routes, OpenVSwitch.Router.policies, OpenVSwitch.Router.forwards,
+    ] {
       for uuid in row[column] { owners[uuid] = row.name }
     }
     router.defaultVerdict =
@@ -122,6 +125,20 @@ struct NetworkState: Equatable, Sendable {
         router.routes.append(read)
       }
     }
+    router.helpers = Set(row[OpenVSwitch.Router.helpers].compactMap(ConnectionHelperProtocol.init(rawValue:)))
+    for forward in database.rows("Forward", row[OpenVSwitch.Router.forwards]) {
+      note(forward, "Forward") { () throws(ConfigError) in
+        for read in try RouterReading.forwards(forward, of: router) {
+          if let other = router.forwards.first(where: { $0.collides(with: read) }) {
+            throw ConfigError(
+              cause:
+                "port \(forward[OpenVSwitch.Forward.port]) goes to port \(other.targetPort) of \(other.target) already",
+              remedy: "take that away first: vsctl unforward")
+          }
+          router.forwards.append(read)
+        }
+      }
+    }
     for policy in database.rows("Router_Policy", row[OpenVSwitch.Router.policies]) {
       note(policy, "Router_Policy") { () throws(ConfigError) in
         router.policies.append(try RouterReading.policy(policy, of: router))
@@ -129,6 +146,18 @@ struct NetworkState: Equatable, Sendable {
     }
     routers.append(router)
     status.append(Status(table: "Router", row: row.uuid, columns: columns))
+  }
+
+  /// Gives those that forward ports their second zone, after all have their first.
+  private mutating func readHairpinZones(_ database: DatabaseSnapshot, _ zones: inout ZoneChoice) {
+    for i in routers.indices where !routers[i].forwards.isEmpty {
+      guard let place = rows[routers[i].name], let row = database.row(place.table, place.row) else { continue }
+      let zone = zones.hairpinZone(for: row)
+      routers[i].hairpinZone = zone
+      for j in status.indices where status[j].row == place.row {
+        status[j].columns["hairpin_zone"] = .integer(Int64(zone))
+      }
+    }
   }
 
   mutating func note(_ row: Row, _ table: String, _ read: () throws(ConfigError) -> Void) {
@@ -140,25 +169,43 @@ struct NetworkState: Equatable, Sendable {
 
 /// Gives routers their zones of connection tracking: the one in the row, else the highest that nobody has.
 struct ZoneChoice {
+  /// Which of a row's zones.
+  private struct Owner: Equatable {
+    var row: RowUUID
+    var column: String
+  }
+
+  private static let columns = ["zone", "hairpin_zone"]
   private var taken: Set<UInt16> = []
-  /// Zones that rows have, by the first row that has it.
-  private var owners: [UInt16: RowUUID] = [:]
+  /// Zones that rows have, by the first one that has it.
+  private var owners: [UInt16: Owner] = [:]
 
   init(_ database: DatabaseSnapshot) {
     for datapath in database.rows("Datapath") {
       taken.formUnion(datapath[OpenVSwitch.Datapath.ctZones].keys.compactMap(UInt16.init(exactly:)))
     }
     let rows = ["Router", "NAT_Network"].flatMap { database.rows($0).sorted { $0.name < $1.name } }
-    for row in rows {
-      if let zone = row[OpenVSwitch.Router.zone].flatMap(UInt16.init(exactly:)), owners[zone] == nil {
-        owners[zone] = row.uuid
+    for column in Self.columns {
+      for row in rows {
+        if let zone = row[column].integer.flatMap(UInt16.init(exactly:)), owners[zone] == nil {
+          owners[zone] = Owner(row: row.uuid, column: column)
+        }
       }
     }
     taken.formUnion(owners.keys)
   }
 
-  mutating func zone(for row: Row) -> UInt16 {
-    if let zone = row[OpenVSwitch.Router.zone].flatMap(UInt16.init(exactly:)), owners[zone] == row.uuid { return zone }
+  mutating func zone(for row: Row) -> UInt16 { zone(for: row, "zone") }
+
+  /// The one for hosts that reach each other by forwarded ports.
+  mutating func hairpinZone(for row: Row) -> UInt16 { zone(for: row, "hairpin_zone") }
+
+  private mutating func zone(for row: Row, _ column: String) -> UInt16 {
+    if let zone = row[column].integer.flatMap(UInt16.init(exactly:)),
+      owners[zone] == Owner(row: row.uuid, column: column)
+    {
+      return zone
+    }
     return next()
   }
 

@@ -40,15 +40,15 @@ enum ChangeFilter {
 
   /// Those that `NetworkState` reads of its own tables.
   private static let networkColumns: [String: [String]] = [
-    "Router": ["name", "ports", "routes", "policies", "default_policy", "zone"],
+    "Router": ["name", "ports", "routes", "policies", "default_policy", "forwards", "helpers", "zone", "hairpin_zone"],
     "Router_Port": [
       "name", "bridge", "tag", "addresses", "mac", "mtu", "masquerade", "router_advertisements", "other_config",
     ],
     "Route": ["prefix", "type", "next_hop", "port", "metric"],
     "NAT_Network": [
       "name", "kind", "bridge", "tag", "subnets", "uplink", "addresses", "gateways", "dhcp", "dns", "pool",
-      "lease_time",
-      "domain", "search", "servers", "mtu", "next_server", "boot_file", "static_leases", "forwards", "zone",
+      "lease_time", "domain", "search", "servers", "mtu", "next_server", "boot_file", "static_leases", "forwards",
+      "helpers", "zone", "hairpin_zone", "uplink_lease",
     ],
     "Security_Group": ["name", "rules"],
     "Security_Group_Rule": ["direction", "family", "protocol", "ports", "remote", "remote_group"],

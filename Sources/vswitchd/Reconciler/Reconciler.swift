@@ -46,6 +46,8 @@ actor Reconciler: Service {
   private var securityFailures: [String: ConfigError] = [:]
   /// Rows of Port that say what is wrong with their security.
   private var portsWithErrors: Set<RowUUID> = []
+  /// Somebody, maybe another one than the service, has deleted leases.
+  private var haveLeasesGone = false
   private var states = PortStates()
   private var appliedTimeouts: [UInt16: ConnectionTimeouts] = [:]
   /// What `onApplied` was told last.
@@ -238,6 +240,9 @@ actor Reconciler: Service {
     guard desired == nil || ChangeFilter.concernsNetwork(changes, mayNameBridges: !network.status.isEmpty) else {
       return false
     }
+    if let leases = changes.tables["DHCP_Lease"], leases.values.contains(where: { $0.new == nil }) {
+      haveLeasesGone = true
+    }
     let read = NetworkState(database)
     defer { network = read }
     return !read.hasSamePorts(as: network)
@@ -247,7 +252,8 @@ actor Reconciler: Service {
   private func tellRouters() async {
     guard let routers, let desired else { return }
     let wanted = desired.numbered(network.routers)
-    if wanted == toldRouters, network.natNetworks == toldNATNetworks { return }
+    defer { haveLeasesGone = false }
+    if wanted == toldRouters, network.natNetworks == toldNATNetworks, !haveLeasesGone { return }
     var failures = await routers.follow(wanted)
     toldRouters = failures.isEmpty ? wanted : []
     if let natNetworks {

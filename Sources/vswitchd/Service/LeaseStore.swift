@@ -32,6 +32,14 @@ struct LeaseStore {
     return leases
   }
 
+  /// The rows of a network that the database has, as far as this knows.
+  func written(_ network: String) -> Set<UInt32> {
+    Set(known.filter { $0.network == network && unwritten[$0] == nil }.map(\.address))
+  }
+
+  /// Notes that somebody else has deleted a row.
+  mutating func lost(_ key: Key) { known.remove(key) }
+
   /// Forgets a network that is no more.
   /// - Returns: the operation that deletes its rows.
   mutating func forget(_ network: String) -> JSONValue {

@@ -46,6 +46,8 @@ actor NATNetworkService: Service, NATNetworkFollower {
     var leases: DHCPServer?
     var dhcpv6: DHCPv6Settings?
     var resolver: DNSResolver
+    /// Asks for the outer address.
+    var uplink: DHCPUplink?
     /// IPv6 addresses that stations use, as the router has seen them.
     var neighbours: [IPAddress: MACAddress] = [:]
     var neighboursRead: UInt64 = 0
@@ -53,7 +55,7 @@ actor NATNetworkService: Service, NATNetworkFollower {
 
   let relay: ServiceRelay
   let plane: any ServicePlane
-  private let store: any ConfigurationStore
+  let store: any ConfigurationStore
   let logger: Logger
   let places: HostPlaces
   private let wallSeconds: @Sendable () -> Int64
@@ -65,6 +67,8 @@ actor NATNetworkService: Service, NATNetworkFollower {
   var networks: [String: Network] = [:]
   private var stored = LeaseStore()
   private var writeIsDue: UInt64?
+  /// What the database is still to be told of outer addresses, by network; nil: there is none.
+  var unwrittenUplinks: [String: UplinkLease?] = [:]
   var hostServers: [IPAddress] = []
   var hostServersRead: UInt64?
   private var timer: (task: Task<Void, Never>, deadline: UInt64)?
@@ -96,7 +100,7 @@ actor NATNetworkService: Service, NATNetworkFollower {
     upstream = UpstreamServers { continuation.yield($0) }
   }
 
-  private var time: DHCPServer.Time { DHCPServer.Time(now: plane.flowClock, wallSeconds: wallSeconds()) }
+  var time: DHCPServer.Time { DHCPServer.Time(now: plane.flowClock, wallSeconds: wallSeconds()) }
 
   // MARK: configuration
 
@@ -137,12 +141,37 @@ actor NATNetworkService: Service, NATNetworkFollower {
       } else {
         network.leases = nil
       }
+      if !config.hasOuterDHCP {
+        network.uplink = nil
+      } else if network.uplink == nil {
+        let row = database.named(config.name, in: "NAT_Network")
+        network.uplink = DHCPUplink(
+          hardwareAddress: config.outerHardwareAddress, known: row.flatMap(UplinkLeaseColumns.lease))
+      }
       networks[config.name] = network
     }
     if !operations.isEmpty { _ = await store.transact(operations) }
+    await endDeleted()
     await write()
     arm()
+    if networks.values.contains(where: { $0.uplink != nil }) { relay.leases.wakeUp() }
     return await configureDevices(configs)
+  }
+
+  /// Ends the leases whose rows somebody has deleted.
+  private func endDeleted() async {
+    // What was written before the rows are read is among them, if nobody has deleted it.
+    let written = networks.mapValues { stored.written($0.config.name) }
+    guard written.contains(where: { !$0.value.isEmpty }) else { return }
+    let rows = await store.snapshot().rows("DHCP_Lease")
+    for (name, addresses) in written {
+      let present = rows.filter { $0[OpenVSwitch.DHCPLease.network] == name }
+        .compactMap { IPAddress($0[OpenVSwitch.DHCPLease.address])?.ipv4 }
+      for address in addresses.intersection(stored.written(name)).subtracting(present) {
+        networks[name]?.leases?.end(address)
+        stored.lost(LeaseStore.Key(network: name, address: address))
+      }
+    }
   }
 
   private func configureDevices(_ configs: [NATNetworkConfig]) async -> [String: ConfigError] {
@@ -210,7 +239,9 @@ actor NATNetworkService: Service, NATNetworkFollower {
       let ports = await self.ports(of: punts)
       for (index, punt) in punts.enumerated() { frames += handle(punt, port: ports[index]) }
       frames += tickLeases()
+      frames += tickUplinks()
       await write()
+      await writeUplinks()
       await send(frames)
       if punts.isEmpty { break }
     }
@@ -233,6 +264,7 @@ actor NATNetworkService: Service, NATNetworkFollower {
   }
 
   private func handle(_ punt: Punt, port: UInt32?) -> [Outgoing] {
+    if punt.reason == .dhcpv4Client { return handleUplink(punt) }
     guard let network = networks[punt.router.name], punt.inPort == network.port else { return [] }
     let name = punt.router.name
     switch punt.reason {
@@ -323,7 +355,7 @@ actor NATNetworkService: Service, NATNetworkFollower {
     let now = plane.flowClock
     var deadline: UInt64?
     for network in networks.values {
-      for due in [network.leases?.nextDeadline, network.resolver.nextDeadline] {
+      for due in [network.leases?.nextDeadline, network.resolver.nextDeadline, network.uplink?.nextDeadline] {
         if let due { deadline = min(deadline ?? .max, due) }
       }
     }

@@ -92,8 +92,8 @@ actor NetworkService: Service, RouterFollower {
     guard old.tracksConnections,
       new == nil || new?.zone != old.zone || new.map(addresses) != addresses(old) || new?.forwards != old.forwards
     else { return }
-    let filter = ConnectionFilter(zone: old.zone)
-    await blocking { [plane] in _ = plane.flushConnections(filter) }
+    let filters = [old.zone, old.hairpinZone].compactMap { $0.map { ConnectionFilter(zone: $0) } }
+    await blocking { [plane] in for filter in filters { _ = plane.flushConnections(filter) } }
   }
 
   private static func configError(_ error: FlowChangeError, _ router: String) -> ConfigError {

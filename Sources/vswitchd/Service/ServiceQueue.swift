@@ -56,7 +56,7 @@ struct ServiceRelay: PuntHandler {
   let questions = ServiceQueue()
 
   /// ARP, too: who answers from an address that is to be offered.
-  var reasons: Set<PuntReason> { [.dhcpv4, .dhcpv6, .dns, .arp] }
+  var reasons: Set<PuntReason> { [.dhcpv4, .dhcpv6, .dns, .arp, .dhcpv4Client] }
 
   mutating func handle(_ punt: Punt, now: UInt64) -> PuntReaction {
     (punt.reason == .dns ? questions : leases).add(punt)

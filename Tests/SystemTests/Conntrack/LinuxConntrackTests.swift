@@ -14,6 +14,8 @@ struct LinuxConntrackTests {
   private static let server: [UInt8] = [192, 0, 2, 80]
   private static let router: [UInt8] = [203, 0, 113, 1]
   private static let outside: [UInt8] = [198, 51, 100, 7]
+  /// The router's address inside.
+  private static let gateway: [UInt8] = [10, 0, 0, 254]
 
   /// Where this switch does otherwise than Linux, and why.
   private static let differences: [String: String] = [
@@ -32,6 +34,14 @@ struct LinuxConntrackTests {
     var name: String
     var isFromInside: Bool
     var packet: [UInt8]
+    /// What becomes of it is looked for where it came from.
+    var comesBack = false
+
+    /// From inside, to a neighbour by the outer address, or an answer to such a packet.
+    init(_ name: String, hairpin packet: [UInt8]) {
+      self.init(name, inside: packet)
+      comesBack = true
+    }
 
     init(_ name: String, inside packet: [UInt8]) {
       self.name = name
@@ -168,7 +178,41 @@ struct LinuxConntrackTests {
     second.replaceSubrange(10..<12, with: [0, 0])
     second.replaceSubrange(10..<12, with: FrameBuilder.checksum(Array(second[..<20])).octets)
     steps += [overlapping[0], second, overlapping[2], overlapping[3]].map { Step("fragments that overlap", inside: $0) }
-    return steps
+    return steps + hairpins
+  }
+
+  /// Hosts inside that reach 10.0.0.2 by a forwarded port of the outer address.
+  private static var hairpins: [Step] {
+    let (c, h, o, g) = (client, second, outside, gateway)
+    let question = udp(c, 3001, o, 8080)
+    let left = udp(g, 3001, h, 53)
+    let parts = fragments(udp(c, 3003, o, 8080, 90), id: 20, size: 32)
+    return [
+      Step("hairpin: SYN", hairpin: tcp(c, 3000, o, 8080, 2, 100, 0)),
+      Step("hairpin: SYN and ACK", hairpin: tcp(h, 80, g, 3000, 0x12, 500, 101)),
+      Step("hairpin: ACK", hairpin: tcp(c, 3000, o, 8080, 0x10, 101, 501)),
+      Step("hairpin: data", hairpin: tcp(c, 3000, o, 8080, 0x18, 101, 501, 100)),
+      Step("hairpin: data again", hairpin: tcp(c, 3000, o, 8080, 0x18, 101, 501, 100)),
+      Step("hairpin: data back", hairpin: tcp(h, 80, g, 3000, 0x18, 501, 201, 300)),
+      Step("hairpin: data a gigabyte ahead", hairpin: tcp(c, 3000, o, 8080, 0x18, 201 &+ 1_000_000_000, 801, 100)),
+      Step("hairpin: FIN", hairpin: tcp(c, 3000, o, 8080, 0x11, 201, 801)),
+      Step("hairpin: reset", hairpin: tcp(h, 80, g, 3000, 0x14, 801, 202)),
+      Step("hairpin: SYN of the host itself", hairpin: tcp(h, 3002, o, 8080, 2, 100, 0)),
+      Step("hairpin: its answer", hairpin: tcp(h, 80, g, 3002, 0x12, 500, 101)),
+      Step("hairpin: an answer that nobody asked for", hairpin: tcp(h, 80, g, 3999, 0x12, 500, 101)),
+      Step("hairpin: UDP", hairpin: question),
+      Step("hairpin: its answer back", hairpin: udp(h, 53, g, 3001)),
+      Step("hairpin: UDP once more", hairpin: question),
+      Step("hairpin: port unreachable", hairpin: icmp(h, g, 3, 3, [0, 0, 0, 0], left)),
+      Step("hairpin: fragmentation needed", hairpin: icmp(h, g, 3, 4, [0, 0, 5, 0], Array(left[..<28]))),
+      Step("hairpin: an error about nothing", hairpin: icmp(h, g, 3, 3, [0, 0, 0, 0], udp(g, 3998, h, 53))),
+    ] + parts.map { Step("hairpin: fragments", hairpin: $0) } + [
+      // The forward is for those outside, too.
+      Step("forward: SYN", outside: tcp(server, 4000, o, 8080, 2, 100, 0)),
+      Step("forward: SYN and ACK", inside: tcp(h, 80, server, 4000, 0x12, 500, 101)),
+      Step("forward: ACK", outside: tcp(server, 4000, o, 8080, 0x10, 101, 501)),
+      Step("forward: a port beside it", outside: tcp(server, 4001, o, 8081, 2, 100, 0)),
+    ]
   }
 
   // MARK: this switch
@@ -207,11 +251,46 @@ struct LinuxConntrackTests {
     commit.translation?.kind = .source
     commit.translation?.addresses = 0xc633_6407...0xc633_6407
     let ip: (Field, UInt128, UInt128) = (.etherType, 0x0800, 0xffff)
+    let fromInside: (Field, UInt128, UInt128) = (.inPort, 1, 0xffff_ffff)
+    // Ports that are forwarded; for those inside the source is translated, too, in another zone.
+    // By the connection's port, which its fragments have, too.
+    func forward(_ ipProtocol: UInt128, to port: UInt16) -> TableChange {
+      var forward = commit
+      forward.recirculationTable = 4
+      forward.translation?.kind = .destination
+      forward.translation?.addresses = 0x0a00_0002...0x0a00_0002
+      forward.translation?.ports = port...port
+      return rule(
+        1, 25,
+        [
+          ip, (.ctState, 0x21, 0x21), (.ipProtocol, ipProtocol, 0xff), (.ipv4Destination, 0xc633_6407, 0xffff_ffff),
+          (.ctTransportDestination, 8080, 0xffff),
+        ], [.conntrack(forward)])
+    }
+    var hairpin = commit
+    hairpin.zone = .immediate(1)
+    hairpin.translation?.addresses = 0x0a00_00fe...0x0a00_00fe
+    var answer = lookup
+    answer.zone = .immediate(1)
+    answer.recirculationTable = 3
+    func on(_ table: UInt8) -> [Action] { [.resubmit(port: nil, table: table, withConntrackTuple: false)] }
     try harness.changeFlows(
       bridge: "br0",
       [
         .flow(clear), rule(0, 1, [ip], [.conntrack(lookup)]),
         rule(1, 30, [ip, (.ctState, 0x30, 0x30)], []),
+        rule(0, 5, [ip, fromInside, (.ipv4Destination, 0x0a00_00fe, 0xffff_ffff)], [.conntrack(answer)]),
+        rule(3, 1, [ip], [.conntrack(lookup)]),
+        forward(6, to: 80), forward(17, to: 53),
+        // Destination translated, not of an answer.
+        rule(1, 22, [ip, fromInside, (.ctState, 0xa2, 0xaa)], on(4)),
+        rule(1, 22, [ip, fromInside, (.ctState, 0xa4, 0xac)], on(4)),
+        // Later fragments of what is not answered yet.
+        rule(1, 22, [ip, fromInside, (.ctState, 0xa1, 0xa9)], on(4)),
+        rule(4, 2, [ip, fromInside], [.conntrack(hairpin)]), rule(4, 1, [ip], on(2)),
+        rule(
+          2, 2, [ip, fromInside, (.ipv4Destination, 0x0a00_0000, 0xffff_0000)],
+          [.decrementTTL(controllers: [0]), .output(.inPort, maximumByteCount: 0)]),
         rule(1, 20, [ip, (.ctState, 0x22, 0x22)], [.resubmit(port: nil, table: 2, withConntrackTuple: false)]),
         rule(1, 20, [ip, (.ctState, 0x24, 0x24)], [.resubmit(port: nil, table: 2, withConntrackTuple: false)]),
         rule(1, 10, [ip, (.inPort, 1, 0xffff_ffff), (.ctState, 0x21, 0x21)], [.conntrack(commit)]),
@@ -262,7 +341,7 @@ struct LinuxConntrackTests {
         var theirs: [[UInt8]] = []
         var ours: [[UInt8]] = []
         for step in steps {
-          theirs += try linux.send(step.packet, fromInside: step.isFromInside)
+          theirs += try linux.send(step.packet, fromInside: step.isFromInside, comesBack: step.comesBack)
           ours += Self.send(harness, step)
         }
         guard theirs != ours, let name = steps.first?.name else { continue }

@@ -3,7 +3,7 @@
 
 import TestSupport
 
-/// Masquerades what comes from inside, lets in only what belongs to it, and drops what its tracker calls invalid.
+/// Masquerades what comes from inside, forwards port 8080 of its outer address to 10.0.0.2, also for those inside, lets in only what belongs to it, and drops what its tracker calls invalid.
 final class LinuxRouter {
   /// Addresses of both worlds, and the router's own outside.
   static let inside: [UInt8] = [10, 0, 0, 1]
@@ -50,6 +50,7 @@ final class LinuxRouter {
     try lab.run([
       "ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0",
       "net.ipv4.conf.in0.rp_filter=0", "net.ipv4.conf.out0.rp_filter=0",
+      "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.in0.send_redirects=0",
     ])
     let rules = """
       table ip t {
@@ -58,8 +59,18 @@ final class LinuxRouter {
           ct state invalid drop
           ct state established,related accept
           iifname "in0" ct state new accept
+          ct status dnat accept
         }
-        chain post { type nat hook postrouting priority srcnat; oifname "out0" masquerade; }
+        chain pre {
+          type nat hook prerouting priority dstnat;
+          ip daddr 198.51.100.7 tcp dport 8080 dnat to 10.0.0.2:80
+          ip daddr 198.51.100.7 udp dport 8080 dnat to 10.0.0.2:53
+        }
+        chain post {
+          type nat hook postrouting priority srcnat;
+          oifname "out0" masquerade
+          iifname "in0" oifname "in0" ct status dnat masquerade
+        }
       }
       """
     try lab.run(["nft", rules], in: router)
@@ -75,9 +86,10 @@ final class LinuxRouter {
     outer = try RawSocket(namespace: hosts, interface: "hout0")
   }
 
-  /// Sends an IP packet from inside or outside; gives those that come out at the other side.
-  func send(_ packet: [UInt8], fromInside: Bool) throws -> [[UInt8]] {
-    let (from, to) = fromInside ? (inner, outer) : (outer, inner)
+  /// Sends an IP packet from inside or outside; gives those that come out at the other side, or inside again.
+  func send(_ packet: [UInt8], fromInside: Bool, comesBack: Bool = false) throws -> [[UInt8]] {
+    let from = fromInside ? inner : outer
+    let to = fromInside && !comesBack ? outer : inner
     try from.send(
       FrameBuilder.ethernet(
         to: fromInside ? innerRouterAddress : outerRouterAddress, from: fromInside ? Self.innerHost : Self.outerHost,

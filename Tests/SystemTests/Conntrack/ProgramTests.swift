@@ -163,7 +163,7 @@ struct ProgramTests {
       #expect(eventually(.seconds(5)) { serving.output.contains("listening") })
       let talking = try lab.start(["python3", "-c", Self.dialogue, "client", "10.1.0.2", "6"], in: client)
       #expect(try eventually(.seconds(5)) { try daemon.configure("conntrack list").contains("dport=9000") })
-      let before = try residentKibibytes(daemon)
+      let before = try daemon.residentKibibytes()
       let mac = try lab.hardwareAddress("b", in: server)
       let sent = try lab.run(["python3", "-c", Self.flood, "c", mac, kind, "4"], in: flooder)
       #expect((Int(sent.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0) > 20_000, "\(sent)")
@@ -173,7 +173,7 @@ struct ProgramTests {
       #expect((words.first.flatMap { Int($0) } ?? 0) > 50, "\(talking.output)")
       // A retransmission would take 200 ms at least, and a lost connection ten seconds.
       #expect((words.last.flatMap { Double($0) } ?? 99) < 5, "\(talking.output)")
-      let grown = try residentKibibytes(daemon) - before
+      let grown = try daemon.residentKibibytes() - before
       #expect(grown < 40 * 1024, "\(grown) KiB more")
       let statistics = try daemon.configure("conntrack stats")
       #expect(statistics.contains("evicted"), "\(statistics)")
@@ -182,11 +182,5 @@ struct ProgramTests {
       let connections = counts.split(separator: "\"connections\":").last.flatMap { Int($0.prefix { $0.isNumber }) }
       #expect((connections ?? .max) <= 20_000, "\(counts)")
     }
-  }
-
-  private func residentKibibytes(_ daemon: Daemon) throws -> Int {
-    let status = try String(contentsOfFile: "/proc/\(daemon.processID ?? 0)/status", encoding: .utf8)
-    let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
-    return Int(line.split(separator: " ").dropLast().last ?? "") ?? .max
   }
 }

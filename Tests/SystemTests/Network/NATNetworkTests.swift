@@ -126,6 +126,7 @@ struct NATNetworkTests {
       let (good, bad, late) = (try net.guest("good"), try net.guest("bad"), try net.guest("late"))
       try net.lease(.udhcpc, "good", in: good)
       try net.lab.run(["ip", "-n", bad, "link", "set", "bad", "up"])
+      let before = try net.daemon.residentKibibytes()
       for kind in ["discover", "request"] {
         let flood = try net.flood("bad", in: bad, count: 50_000, kind)
         // An established way out goes on.
@@ -134,6 +135,8 @@ struct NATNetworkTests {
         #expect(ping.output.contains(" 0% packet loss"), "\(kind): \(ping.output)")
         _ = flood.waitForExit(.seconds(60))
       }
+      let grown = try net.daemon.residentKibibytes() - before
+      #expect(grown < 40 * 1024, "\(grown) KiB more")
       // The port that asked so much has its share of the pool, and no more.
       let count = try net.daemon.configure("leases lab").split(separator: "\n").filter { $0.contains("02:66:") }.count
       #expect(count <= 252 * 3 / 4, "\(count)")

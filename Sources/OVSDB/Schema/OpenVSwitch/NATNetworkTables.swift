@@ -23,7 +23,10 @@ extension OpenVSwitch {
     package static let bootFile = Column<String?>("boot_file", .optional(.string))
     package static let staticLeases = Column<[RowUUID]>("static_leases", .set(.reference("Static_Lease")))
     package static let forwards = Column<[RowUUID]>("forwards", .set(.reference("Forward")))
+    package static let helpers = Column<[String]>("helpers", .set(.choice("ftp", "tftp")))
     package static let zone = Column<Int64?>("zone", .optional(.integer(1...65535)))
+    package static let hairpinZone = Column<Int64?>("hairpin_zone", .optional(.integer(1...65535)))
+    package static let uplinkLease = Column<[String: String]>("uplink_lease", .stringMap)
     package static let status = Column<[String: String]>("status", .stringMap)
     package static let error = Column<String?>("error", .optional(.string))
     package static let otherConfig = Column<[String: String]>("other_config", .stringMap)
@@ -33,7 +36,8 @@ extension OpenVSwitch {
       "NAT_Network", isRoot: true, indexes: [["name"]],
       columns: [
         name, kind, bridge, tag, subnets, uplink, addresses, gateways, dhcp, dns, pool, leaseTime, domain, search,
-        servers, mtu, nextServer, bootFile, staticLeases, forwards, zone, status, error, otherConfig, externalIDs,
+        servers, mtu, nextServer, bootFile, staticLeases, forwards, helpers, zone, hairpinZone, uplinkLease, status,
+        error, otherConfig, externalIDs,
       ])
   }
 

@@ -9,14 +9,20 @@ extension OpenVSwitch {
     package static let policies = Column<[RowUUID]>("policies", .set(.reference("Router_Policy")))
     package static let defaultPolicy = Column<String?>(
       "default_policy", .optional(.choice("accept", "drop", "reject")))
+    package static let forwards = Column<[RowUUID]>("forwards", .set(.reference("Forward")))
+    package static let helpers = Column<[String]>("helpers", .set(.choice("ftp", "tftp")))
     package static let zone = Column<Int64?>("zone", .optional(.integer(1...65535)))
+    package static let hairpinZone = Column<Int64?>("hairpin_zone", .optional(.integer(1...65535)))
     package static let error = Column<String?>("error", .optional(.string))
     package static let otherConfig = Column<[String: String]>("other_config", .stringMap)
     package static let externalIDs = Column<[String: String]>("external_ids", .stringMap)
 
     package static let schema = TableSchema(
       "Router", isRoot: true, indexes: [["name"]],
-      columns: [name, ports, routes, policies, defaultPolicy, zone, error, otherConfig, externalIDs])
+      columns: [
+        name, ports, routes, policies, defaultPolicy, forwards, helpers, zone, hairpinZone, error, otherConfig,
+        externalIDs,
+      ])
   }
 
   /// Table Router_Port.

@@ -30,11 +30,16 @@ struct IOMMUTests {
         for guest in guests { try guest.require("cat /tmp/canary /tmp/canary > /tmp/c; mv /tmp/c /tmp/canary") }
       }
       let before = try guests.map { try $0.require("\(programs); \(canary)") }
-      #expect(try guest.reaches("10.0.0.2", count: 10))
+      // (The first one waits for ARP.) On a busy machine an emulated IOMMU takes its time; lost is what does not come at all.
+      func expectEchoes(_ guest: Guest, _ address: String, byteCount: Int = 56) throws {
+        _ = try guest.run("ping -c 1 -W 5 \(address)")
+        let echoes = try guest.run("ping -c 20 -i 0.1 -W 5 -s \(byteCount) \(address)").output
+        #expect(echoes.contains(" 20 packets received"), "\(echoes)")
+      }
+      try expectEchoes(guest, "10.0.0.2")
       #expect(try lab.canPing("10.0.0.1", from: host, count: 10))
       for (guest, address) in [(guest, "10.0.0.2"), (other, "10.0.0.1")] {
-        let echoes = try guest.require("ping -c 20 -i 0.1 -W 5 -s 1472 \(address)")
-        #expect(echoes.contains(" 20 packets received"), "\(echoes)")
+        try expectEchoes(guest, address, byteCount: 1472)
       }
       #expect(try guest.sendTCP(to: other, "10.0.0.2") > 0)
       #expect(try other.sendTCP(to: guest, "10.0.0.1") > 0)
@@ -43,8 +48,8 @@ struct IOMMUTests {
       let datagrams = try guest.sendUDP(to: other, "10.0.0.2")
       #expect(datagrams.received > 0 && datagrams.damaged == 0, "\(datagrams)")
       // It goes on after all that, and with each page that it had before taken away.
-      #expect(try other.reaches("10.0.0.1", count: 10, byteCount: 1472))
-      #expect(try guest.reaches("10.0.0.9", count: 10))
+      try expectEchoes(other, "10.0.0.1", byteCount: 1472)
+      try expectEchoes(guest, "10.0.0.9")
       for (guest, before) in zip(guests, before) { #expect(try guest.require("\(programs); \(canary)") == before) }
       for port in try daemon.portStatistics() { #expect(port.addsUp, "\(port)") }
       let status = try daemon.configure("get interface v1 status")

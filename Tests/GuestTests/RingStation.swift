@@ -23,6 +23,8 @@ final class RingStation: @unchecked Sendable {
     /// Sender: number of the last frame that is to be sent, and how far it may be ahead of the receiver.
     var target: UInt64 = 0
     var window: UInt64 = 0
+    /// Sender: the receiver need not have got the frames up to this one.
+    var windowStart: UInt64 = 0
 
     var connectionCount = 0
     /// When it began to wait for the switch, or to ask for it.
@@ -209,8 +211,9 @@ final class RingStation: @unchecked Sendable {
 
   private func sendFrames() {
     while takeBack(transmit) != nil {}
-    let arrived = receiver?.state.withLock { $0.lastNumber } ?? 0
+    var arrived = receiver?.state.withLock { $0.lastNumber } ?? 0
     var (next, target, window) = state.withLock { ($0.lastNumber, $0.target, $0.window) }
+    arrived = max(arrived, state.withLock { $0.windowStart })
     var isAny = false
     for _ in 0..<16 where next < target && (window == 0 || next < arrived + window) {
       let bytes = [UInt8](repeating: 0, count: Self.headerByteCount) + Self.frame(next + 1)

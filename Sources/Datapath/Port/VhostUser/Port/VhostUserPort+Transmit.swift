@@ -190,6 +190,18 @@ extension VhostUserPort {
     _ batch: ChainBatch, from: Int, to: Int, _ bytes: UnsafeMutableRawPointer, linear: Int, _ byteCount: Int,
     _ part: ExternalPart
   ) {
+    let first = unsafe batch.chains + from
+    let external = byteCount &- linear
+    // Mostly one buffer is given and one is taken.
+    if to &- from == 1, unsafe first.pointee.segmentCount == 1,
+      unsafe external <= Int(part.segment.pointee.byteCount) &- Int(part.offset)
+    {
+      let place = unsafe batch.segments[Int(first.pointee.firstSegment)].host
+      unsafe coflow_copy(place, bytes, UInt64(linear))
+      unsafe coflow_copy(place + linear, part.segment.pointee.host + Int(part.offset), UInt64(external))
+      unsafe first.pointee.writtenByteCount = UInt32(truncatingIfNeeded: byteCount)
+      return
+    }
     var source = UnsafeRawPointer(bytes)
     var sourceLeft = linear
     var next = unsafe part.segment

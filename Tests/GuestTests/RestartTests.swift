@@ -27,6 +27,10 @@ struct RestartTests {
         // A stream under way when it happens; TCP goes on with it afterwards.
         try guests[1].require("iperf3 -s -1 -D > /dev/null 2>&1; sleep 0.5")
         try guests[0].require("iperf3 -c 10.0.0.2 -t 4 > /tmp/stream 2>&1 & sleep 0.7")
+        let isUnderWay = try eventually(.seconds(10), every: .milliseconds(50)) {
+          try guests[0].run("netstat -tn | grep -c '10.0.0.2:5201 .*ESTABLISHED'").output.contains("2")
+        }
+        #expect(isUnderWay, "iperf3 has not connected")
         try guests[0].require("ping -i 0.05 -c 400 10.0.0.2 > /tmp/ping 2>&1 & sleep 0.2")
         func echoCount() throws -> Int {
           Int(try guests[0].run("grep -c 'bytes from' /tmp/ping").output.filter(\.isNumber)) ?? 0

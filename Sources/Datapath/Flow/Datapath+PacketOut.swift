@@ -105,18 +105,21 @@ extension Burst {
   func send(_ packet: PacketFromController, _ bridge: FlowBridge, _ forwarding: Forwarding, now: UInt32) {
     let depth = packet.resumptions.count
     guard packet.data.count >= 14, packet.data.count <= PacketPool.frameLimit,
-      depth <= PacketTranslation.resumptionLimit, let index = pool.allocate()
+      depth <= PacketTranslation.resumptionLimit, let sender = pool.allocate()
     else { return }
+    // It came in nowhere, whatever port it is to have come in by: what becomes of it is counted at no port.
+    pool[sender].inPort = Burst.controllerSlot
+    defer { release(sender) }
+    guard let index = allocateFollower(of: sender) else { return }
     unsafe pool.room(index).copyBytes(from: packet.data)
     pool[index].byteCount = UInt32(truncatingIfNeeded: packet.data.count)
-    // It came in nowhere: what becomes of it is counted at no port.
     pool[index].inPort = bridge.slot(of: packet.inPort.rawValue) ?? Burst.controllerSlot
     unsafe controllerPort.pointee.bridge = bridge.index
     var key = FlowKey()
     var layout = PacketLayout()
     let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: packet.data.count)
     guard parser.parse(inPort: packet.inPort.rawValue, into: &key, &layout) else {
-      pool.recycle(index)
+      drop(index, .truncated)
       return
     }
     // Not what translation finds by itself: conj_id, actset_output.

@@ -45,6 +45,70 @@ import VSwitchCore
     #expect(again.state.text == "est|trk|snat" && again.packet == first.packet)
   }
 
+  /// CRC32c a bit at a time (RFC 9260 appendix A).
+  private static func hasRightSCTPChecksum(_ packet: [UInt8]) -> Bool {
+    var bytes = packet
+    bytes.replaceSubrange(8..<12, with: [0, 0, 0, 0])
+    var value = UInt32.max
+    for byte in bytes {
+      value ^= UInt32(byte)
+      for _ in 0..<8 { value = value & 1 == 1 ? value >> 1 ^ 0x82f6_3b78 : value >> 1 }
+    }
+    let sum = ~value
+    return Array(packet[8..<12]) == (0..<4).map { UInt8(truncatingIfNeeded: sum >> (8 * $0)) }
+  }
+
+  private static func sctp(_ sourcePort: UInt16, _ destinationPort: UInt16) -> [UInt8] {
+    // A common header and a chunk of data.
+    var packet =
+      sourcePort.octets + destinationPort.octets + [1, 2, 3, 4, 0, 0, 0, 0, 0, 3, 0, 20, 0, 0, 0, 1]
+      + [UInt8](repeating: 7, count: 12)
+    var value = UInt32.max
+    for byte in packet {
+      value ^= UInt32(byte)
+      for _ in 0..<8 { value = value & 1 == 1 ? value >> 1 ^ 0x82f6_3b78 : value >> 1 }
+    }
+    packet.replaceSubrange(8..<12, with: (0..<4).map { UInt8(truncatingIfNeeded: ~value >> (8 * $0)) })
+    return packet
+  }
+
+  @Test func sctpIsTranslatedWithItsPorts() throws {
+    let lab = try lab(NATTests.source(outside))
+    var seen: Set<UInt16> = []
+    for host in UInt8(1)...3 {
+      let client: [UInt8] = [10, 0, 0, host]
+      let packet = ConntrackLab.ip(client, s, 132, NATTests.sctp(5000, 2905))
+      let first = try #require(lab.send(packet))
+      #expect(first.source == o && first.destinationPort == 2905 && seen.insert(first.sourcePort).inserted)
+      #expect(NATTests.hasRightSCTPChecksum(first.transport))
+      let answer = try #require(
+        lab.send(ConntrackLab.ip(s, o, 132, NATTests.sctp(2905, first.sourcePort)), from: 2))
+      #expect(answer.state.text == "est|rpl|trk|dnat" && answer.destination == client && answer.destinationPort == 5000)
+      #expect(NATTests.hasRightSCTPChecksum(answer.transport))
+    }
+  }
+
+  @Test func aConnectionCountsWhatItsEndsSent() throws {
+    let lab = try lab(NATTests.source(outside))
+    var (sent, answered): (UInt64, UInt64) = (0, 0)
+    for round in 0..<9 {
+      let payload = [UInt8](repeating: 1, count: 10 * round)
+      let packet = ConntrackLab.udp(c, 1000, s, 53, payload)
+      #expect(lab.send(packet) != nil)
+      // The frame's bytes, as in Open vSwitch.
+      sent += UInt64(packet.count + 14)
+      if round % 3 == 0 {
+        let answer = ConntrackLab.udp(s, 53, o, 1000, payload)
+        #expect(lab.send(answer, from: 2) != nil)
+        answered += UInt64(answer.count + 14)
+      }
+    }
+    let found = lab.bridge.tracker.connections(ConnectionFilter(), from: 0, count: 10, now: lab.bridge.now).found
+    let connection = try #require(found.count == 1 ? found.first : nil)
+    #expect(connection.original.packetCount == 9 && connection.original.byteCount == sent)
+    #expect(connection.reply.packetCount == 3 && connection.reply.byteCount == answered)
+  }
+
   @Test func clientsWithTheSamePortGetDifferentOnes() throws {
     let lab = try lab(NATTests.source(outside))
     var seen: Set<UInt16> = []

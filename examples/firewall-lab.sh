@@ -20,7 +20,10 @@ host client 10 10.0.0.1/24
 host server 10 10.0.0.2/24
 host rogue 10 10.0.0.3/24
 mac_of() { inside "$1" cat "/sys/class/net/$1/address" ; }
-serve() { inside server python3 -m http.server "$1" --directory "$run/web" > /dev/null 2>&1 & }
+serve() { # serve PORT: a web server at the host "server"
+  inside server python3 -m http.server "$1" --directory "$run/web" > /dev/null 2>&1 &
+  pids+=("$!")
+}
 fetch() { inside client curl -s -o /dev/null --max-time 2 "http://10.0.0.2:$1/" ; }
 mkdir "$run/web"
 serve 80

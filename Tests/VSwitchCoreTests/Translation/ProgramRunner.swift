@@ -182,7 +182,10 @@ struct Translated {
     var pipeline = [UInt64](repeating: 0, count: 9)
     for part in block {
       if part.operation == .data { words += [part.high, part.low, part.maskHigh, part.maskLow] }
-      if part.operation == .setPipeline { pipeline[part.number == 15 ? 0 : Int(part.number) - 17] = part.low }
+      // Metadata and registers; what else a controller is told is the packet's own.
+      guard part.operation == .setPipeline, part.number == 15 || (18..<26).contains(part.number) else { continue }
+      let number = Int(part.number)
+      pipeline[number == 15 ? 0 : number - 17] = part.low | packet.metadata.words[number] & part.high
     }
     let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) } }
     return PipelineEffect.ControllerMessage(

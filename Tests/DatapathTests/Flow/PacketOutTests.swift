@@ -31,7 +31,8 @@ import VSwitchCore
     let programs: [(actions: [Action], exits: Int)] = [
       ([], 0), ([Self.output(2)], 1), ([Self.output(2), Self.output(3)], 2),
       ([.output(.flood, maximumByteCount: 0)], -1),
-      ([.output(.normal, maximumByteCount: 0)], -1), ([Self.output(4)], 1), ([Self.output(77)], 0),
+      ([.output(.normal, maximumByteCount: 0)], -1), ([Self.output(4)], inPort.rawValue == 4 ? 0 : 1),
+      ([Self.output(77)], 0),
     ]
     let frame = FrameBuilder.ethernet(
       to: FrameBuilder.address(9), from: FrameBuilder.address(8), etherType: 0x0800, [UInt8](repeating: 1, count: 60))

@@ -106,12 +106,25 @@ import VirtioDriver
     }
   }
 
+  /// /proc/self/maps to its end: its size says nothing, and one read gives a page of it.
+  private func wholeMaps() -> String {
+    let file = unsafe open("/proc/self/maps", O_RDONLY)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    var text: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe part.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, $0.count) }
+      guard count > 0 else { return String(decoding: text, as: UTF8.self) }
+      text += part[..<count]
+    }
+  }
+
   /// Mappings in this process of a file.
   private func mappingCount(of descriptor: Int32) -> Int {
     var wanted = stat()
     guard unsafe fstat(descriptor, &wanted) == 0 else { return -1 }
-    let maps = (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? ""
-    return maps.split(separator: "\n").count { line in
+    return wholeMaps().split(separator: "\n").count { line in
       let words = line.split(separator: " ", omittingEmptySubsequences: true)
       return words.count > 4 && words[4] == "\(wanted.st_ino)" && line.contains("memfd")
     }

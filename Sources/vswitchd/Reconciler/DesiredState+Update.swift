@@ -18,11 +18,10 @@ extension DesiredState {
     guard conflicts.isEmpty, sharedDevices.isEmpty, !ChangeFilter.concernsMoreThanPorts(changes) else { return nil }
     guard let moves = moves(changes, database) else { return nil }
     var changed: Set<QualifiedPort> = []
+    var rows: [RowUUID] = []
     for place in moves.leaving {
       changed.insert(place)
-      if let row = self[place]?.row, !moves.coming.contains(where: { $0.port.uuid == row }) {
-        numbering.removeGuard(of: row)
-      }
+      if let row = self[place]?.row { rows.append(row) }
       detach(place)
     }
     for (port, bridge) in moves.coming {
@@ -37,6 +36,7 @@ extension DesiredState {
       let names = Set(changed.lazy.filter { $0.bridge == bridge }.map(\.port))
       changed.formUnion(number(names, of: bridge, &numbering).lazy.map { QualifiedPort(bridge, $0) })
     }
+    for row in rows where portsByRow[row].map({ !securedPorts.contains($0) }) ?? true { numbering.removeGuard(of: row) }
     for place in changed.sorted() { setGuard(place, &numbering) }
     return sharedDevices.isEmpty ? changed : nil
   }

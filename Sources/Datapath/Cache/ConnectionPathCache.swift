@@ -7,7 +7,7 @@
 // flows and the connection are those that it was made from, and the packet is checked as the tracker checks any.
 
 import COFlow
-import Glibc
+import VSwitchCore
 
 /// Handle of a worker's cache: copies name the same.
 @safe struct ConnectionPathCache {
@@ -80,32 +80,23 @@ import Glibc
   }
 
   private let entries: UnsafeMutablePointer<Entry>
-  private let isMapped: Bool
+  private static var byteCount: Int { 2 * setCount * MemoryLayout<Entry>.stride }
   private let seed: UInt64
 
   /// - Parameter seed: keys the hash.
-  init(seed: UInt64) {
+  init(seed: UInt64) throws(ConfigError) {
     // Zero is an entry that no packet hits; pages that were never written take no memory. Each begins a line of the processor's
     // cache.
-    let byteCount = 2 * ConnectionPathCache.setCount * MemoryLayout<Entry>.stride
-    let memory = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    if let memory = unsafe memory, unsafe memory != MAP_FAILED {
-      unsafe entries = memory.bindMemory(to: Entry.self, capacity: 2 * ConnectionPathCache.setCount)
-      isMapped = true
-    } else {
-      unsafe entries = .allocate(capacity: 2 * ConnectionPathCache.setCount)
-      unsafe entries.initialize(repeating: Entry(), count: 2 * ConnectionPathCache.setCount)
-      isMapped = false
+    guard let memory = unsafe LazyPages.map(byteCount: ConnectionPathCache.byteCount) else {
+      throw ConfigError(
+        cause: "no memory for the ways of connections", remedy: "raise the memory limit of the service")
     }
+    unsafe entries = memory.bindMemory(to: Entry.self, capacity: 2 * ConnectionPathCache.setCount)
     self.seed = seed | 1
   }
 
   func deallocate() {
-    if isMapped {
-      unsafe munmap(entries, 2 * ConnectionPathCache.setCount * MemoryLayout<Entry>.stride)
-    } else {
-      unsafe entries.deallocate()
-    }
+    unsafe LazyPages.unmap(entries, byteCount: ConnectionPathCache.byteCount)
   }
 
   /// The first of the two entries that may be a key's.

@@ -120,10 +120,9 @@ import VSwitchCore
   init?(seed: UInt64) {
     let byteCount =
       MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount
-    let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { return nil }
+    guard let mapped = unsafe LazyPages.map(byteCount: byteCount) else { return nil }
     guard let steps = StepPool(unitCount: MegaflowCache.stepLimit) else {
-      unsafe munmap(mapped, byteCount)
+      unsafe LazyPages.unmap(mapped, byteCount: byteCount)
       return nil
     }
     self.steps = steps
@@ -143,9 +142,10 @@ import VSwitchCore
   }
 
   func deallocate() {
-    unsafe munmap(
+    unsafe LazyPages.unmap(
       buckets,
-      MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride * MegaflowCache.bucketCount)
+      byteCount: MemoryLayout<Flow>.stride * MegaflowCache.flowLimit + MemoryLayout<UInt32>.stride
+        * MegaflowCache.bucketCount)
     unsafe masks.deallocate()
     unsafe maskWords.deallocate()
     unsafe order.deallocate()

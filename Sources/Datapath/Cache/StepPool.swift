@@ -18,8 +18,7 @@ import VSwitchCore
 
   init?(unitCount: Int) {
     let byteCount = unitCount * MemoryLayout<ActionStep>.stride
-    let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { return nil }
+    guard let mapped = unsafe LazyPages.map(byteCount: byteCount) else { return nil }
     unsafe units = mapped.bindMemory(to: ActionStep.self, capacity: unitCount)
     unsafe freeLists = .allocate(capacity: StepPool.classCount)
     unsafe freeLists.initialize(repeating: StepPool.none, count: StepPool.classCount)
@@ -29,7 +28,7 @@ import VSwitchCore
   }
 
   func deallocate() {
-    unsafe munmap(units, unitCount * MemoryLayout<ActionStep>.stride)
+    unsafe LazyPages.unmap(units, byteCount: unitCount * MemoryLayout<ActionStep>.stride)
     unsafe freeLists.deallocate()
     unsafe used.deallocate()
   }

@@ -70,9 +70,7 @@ import VSwitchCore
 
   /// - Parameter key: of the hash; nobody else's.
   init(key: SipHash.Key) throws(ConfigError) {
-    let mapped = unsafe mmap(
-      nil, ConnectionTable.byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+    guard let mapped = unsafe LazyPages.map(byteCount: ConnectionTable.byteCount) else {
       throw ConfigError(
         cause: "no memory for the table of connections", remedy: "raise the memory limit of the service")
     }
@@ -95,7 +93,7 @@ import VSwitchCore
   }
 
   func deallocate() {
-    unsafe munmap(memory, ConnectionTable.byteCount)
+    unsafe LazyPages.unmap(memory, byteCount: ConnectionTable.byteCount)
     unsafe owners.deallocate()
     unsafe policies.deallocate()
     unsafe state.deallocate()

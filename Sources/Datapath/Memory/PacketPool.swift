@@ -59,8 +59,7 @@ public struct Packet {
   /// Maps a pool of `count` packets.
   init(count: Int) throws(ConfigError) {
     let byteCount = count * PacketPool.stride
-    let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+    guard let mapped = unsafe LazyPages.map(byteCount: byteCount) else {
       throw ConfigError(cause: "no memory for \(count) packet buffers", remedy: "raise the memory limit of the service")
     }
     // Huge pages would make the whole pool resident at its first use.
@@ -78,7 +77,7 @@ public struct Packet {
 
   /// Unmaps the pool; no copy of the handle may be used afterwards.
   func deallocate() {
-    unsafe munmap(memory, count * PacketPool.stride)
+    unsafe LazyPages.unmap(memory, byteCount: count * PacketPool.stride)
     unsafe packets.deallocate()
     unsafe free.deallocate()
     unsafe freeCount.deallocate()

@@ -68,7 +68,10 @@ import VSwitchCore
     var identificationState: UInt64
   }
 
-  init(pool: PacketPool, tracker: ConnectionTracker, identificationSeed: UInt64 = .random(in: 0...UInt64.max)) {
+  init(pool: PacketPool, tracker: ConnectionTracker, identificationSeed: UInt64 = .random(in: 0...UInt64.max))
+    throws(ConfigError)
+  {
+    let paths = try ConnectionPathCache(seed: tracker.random())
     self.pool = pool
     unsafe counters = .allocate(capacity: Burst.portLimit + 1)
     unsafe (counters + Burst.portLimit).initialize(to: CounterBlock())
@@ -89,7 +92,7 @@ import VSwitchCore
     unsafe state.initialize(
       to: State(
         ruleCounts: ruleCounts, flows: FlowScratch(), controllerPort: controllerPort, tracker: tracker,
-        paths: ConnectionPathCache(seed: tracker.random()),
+        paths: paths,
         held: HeldFragments(), identificationState: identificationSeed))
   }
 

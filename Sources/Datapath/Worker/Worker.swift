@@ -52,7 +52,7 @@ import VSwitchCore
     let tracker = try ConnectionTracker(
       hashKey: SipHash.Key(low: random.next(), high: random.next()),
       choiceKey: SipHash.Key(low: random.next(), high: random.next()))
-    do throws(ConfigError) { burst = Burst(pool: try PacketPool(count: packetCount), tracker: tracker) } catch {
+    do throws(ConfigError) { burst = try Burst(pool: PacketPool(count: packetCount), tracker: tracker) } catch {
       tracker.deallocate()
       throw error
     }

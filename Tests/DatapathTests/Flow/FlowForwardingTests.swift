@@ -5,41 +5,6 @@ import VSwitchCore
 @testable import Datapath
 
 @Suite struct FlowForwardingTests {
-  /// A bridge with ports p1 to p4, numbered so.
-  private func makeSwitch() throws -> DatapathHarness {
-    var bridge = BridgeConfig(name: "br0")
-    for number in 1...4 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      bridge.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var config = SwitchConfig()
-    config.bridges = [bridge]
-    return try DatapathHarness(config)
-  }
-
-  private func rule(
-    table: UInt8 = 0, priority: UInt16 = 100, _ match: [(Field, UInt128)] = [], _ actions: [Action],
-    goto next: UInt8? = nil
-  ) -> TableChange {
-    var change = FlowMod()
-    change.table = table
-    change.priority = priority
-    for (field, value) in match { change.match.set(field, value) }
-    change.instructions = Instructions(apply: actions)
-    change.instructions.gotoTable = next
-    return .flow(change)
-  }
-
-  private var clear: TableChange {
-    var change = FlowMod()
-    change.command = .delete
-    change.table = FlowMod.allTables
-    return .flow(change)
-  }
-
-  private func output(_ port: UInt32) -> Action { .output(PortNumber(port), maximumByteCount: 0xffff) }
-
   private func frame(_ destination: UInt32 = 2, from source: UInt32 = 1, port: UInt16 = 80, ttl: UInt8 = 64) -> [UInt8]
   {
     let addresses: ([UInt8], [UInt8]) = ([10, 0, 0, 1], [10, 0, 0, 2])
@@ -56,7 +21,7 @@ import VSwitchCore
   }
 
   @Test func aBridgeOfItsOwnLearns() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     #expect(ports(bridge, frame()) == ["p2", "p3", "p4"])
     #expect(ports(bridge, frame(1, from: 2), in: "p2") == ["p1"])
     #expect(bridge.rules(bridge: "br0").count == 1)
@@ -64,7 +29,7 @@ import VSwitchCore
   }
 
   @Test func rulesDecideByPriorityAndTheCacheFollowsThem() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [
@@ -86,7 +51,7 @@ import VSwitchCore
   }
 
   @Test func packetsAreChangedAndCopiesAreNot() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [
@@ -114,7 +79,7 @@ import VSwitchCore
   }
 
   @Test func normalIsRunOnLiveTables() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [clear, rule(priority: 0, [], [.output(.normal, maximumByteCount: 0)]), rule([(.inPort, 4)], [])])
@@ -130,7 +95,7 @@ import VSwitchCore
   }
 
   @Test func controllersGetTheirPacket() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [
@@ -154,7 +119,7 @@ import VSwitchCore
   }
 
   @Test func aControllersPacketGoesThroughTheTablesAndCounts() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(bridge: "br0", [clear, rule([(.etherType, 0x0800)], [output(3)])])
     let outputs = try bridge.sendPacket(
       bridge: "br0", actions: [.output(.table, maximumByteCount: 0), output(2)], data: frame())
@@ -163,7 +128,7 @@ import VSwitchCore
   }
 
   @Test func onePortCannotTakeTheControllersFromTheOthers() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(bridge: "br0", [clear, rule(priority: 0, [], [.output(.controller, maximumByteCount: 64)])])
     var fromFlood = 0
     for _ in 0..<500 {
@@ -177,7 +142,7 @@ import VSwitchCore
   }
 
   @Test func groupsCopyAndSelect() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     func group(_ id: UInt32, _ kind: GroupDescription.Kind, _ ports: [UInt32]) -> TableChange {
       var group = GroupDescription(id: id, kind: kind)
       group.buckets = ports.map { port in
@@ -210,7 +175,7 @@ import VSwitchCore
   }
 
   @Test func failoverTakesTheFirstPortThatIsThere() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     var group = GroupDescription(id: 1, kind: .fastFailover)
     group.buckets = [9, 3, 4].map { (port: UInt32) in
       var bucket = GroupDescription.Bucket()
@@ -224,7 +189,7 @@ import VSwitchCore
   }
 
   @Test func aMeterLimitsTheRate() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     var meter = MeterDescription(id: 1, unit: .packetsPerSecond)
     meter.hasBurst = true
     meter.bands = [MeterDescription.Band(kind: .drop, rate: 1, burst: 10)]
@@ -236,7 +201,7 @@ import VSwitchCore
   }
 
   @Test func labelsArePutOnAndTakenOff() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [
@@ -258,7 +223,7 @@ import VSwitchCore
   }
 
   @Test func whenRecirculationIdsAreUsedUpTheCacheBeginsAnew() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     try bridge.changeFlows(
       bridge: "br0",
       [
@@ -287,7 +252,7 @@ import VSwitchCore
   }
 
   @Test func aLabelGoesBehindAllTags() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     let push = Action.pushVLAN(etherType: 0x8100)
     try bridge.changeFlows(
       bridge: "br0", [clear, rule([(.inPort, 1)], [push, push, push, .pushMPLS(etherType: 0x8847), output(2)])])
@@ -297,7 +262,7 @@ import VSwitchCore
   }
 
   @Test func normalTakesThePortThatRulesSayThePacketCameInBy() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     let normal = Action.output(.normal, maximumByteCount: 0)
     func from(_ port: UInt128) -> Action { .setField(.inPort, value: port, mask: 0xffff_ffff) }
     try bridge.changeFlows(
@@ -312,8 +277,8 @@ import VSwitchCore
   @Test(arguments: testSeeds(6))
   func cachedDecisionsAreThoseOfTheTables(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
-    let bridge = try makeSwitch()
-    let fresh = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
+    let fresh = try DatapathHarness.bridge()
     let frames = (0..<60).map { _ in RandomFrame.make(using: &random) }
     var sent = 0
     var rules: [TableChange] = []
@@ -409,7 +374,7 @@ import VSwitchCore
   @Test(arguments: testSeeds(3))
   func moreMasksThanTheCacheHoldsAreForwardedAllTheSame(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
-    let (small, fresh) = (try makeSwitch(), try makeSwitch())
+    let (small, fresh) = (try DatapathHarness.bridge(), try DatapathHarness.bridge())
     for bridge in [small, fresh] { try bridge.changeFlows(bridge: "br0", explodingRules()) }
     for _ in 0..<4000 {
       var source = UInt32.random(in: 0...UInt32.max, using: &random)
@@ -436,7 +401,7 @@ import VSwitchCore
   }
 
   @Test func moreFlowsThanTheCacheHoldsAreForwardedAllTheSame() throws {
-    let bridge = try makeSwitch()
+    let bridge = try DatapathHarness.bridge()
     // A rule for one source makes each other source a flow of its own, bit by bit.
     try bridge.changeFlows(
       bridge: "br0",

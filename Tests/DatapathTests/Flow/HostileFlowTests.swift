@@ -8,29 +8,7 @@ import VSwitchCore
 @Suite struct HostileFlowTests {
   /// Tables in which the low six bits of the source address decide which of six other fields are looked at: 64 masks.
   private func makeSwitch() throws -> DatapathHarness {
-    var bridge = BridgeConfig(name: "br0")
-    for number in 1...3 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      bridge.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var config = SwitchConfig()
-    config.bridges = [bridge]
-    let harness = try DatapathHarness(config)
-    func rule(
-      table: UInt8, priority: UInt16, _ match: Match, goto next: UInt8? = nil, _ actions: [Action] = []
-    ) -> TableChange {
-      var rule = FlowMod()
-      rule.table = table
-      rule.priority = priority
-      rule.match = match
-      rule.instructions = Instructions(apply: actions)
-      rule.instructions.gotoTable = next
-      return .flow(rule)
-    }
-    var clear = FlowMod()
-    clear.command = .delete
-    var changes = [TableChange.flow(clear)]
+    var changes = [clear]
     let fields: [(Field, UInt128)] = [
       (.udpDestination, 77), (.ipTTL, 77), (.ipDSCP, 33), (.ethernetSource, 77), (.ethernetDestination, 77),
       (.ipv4Destination, 77),
@@ -50,8 +28,7 @@ import VSwitchCore
       changes.append(rule(table: table + 1, priority: 1, Match(), goto: table + 2))
     }
     changes.append(rule(table: 12, priority: 1, Match(), [.output(PortNumber(3), maximumByteCount: 0)]))
-    try harness.changeFlows(bridge: "br0", changes)
-    return harness
+    return try .bridge(portCount: 3, changes)
   }
 
   private func frame(_ source: UInt32, port: UInt16) -> [UInt8] {

@@ -23,16 +23,14 @@ import VSwitchCore
     return try DatapathHarness(config)
   }
 
-  private static func output(_ port: UInt32) -> Action { .output(PortNumber(port), maximumByteCount: 0xffff) }
-
   @Test(arguments: [PortNumber.controller, PortNumber(1), PortNumber(4)])
   func whatBecomesOfThemIsCountedAtNoPort(inPort: PortNumber) throws {
     let harness = try Self.makeSwitch()
     let programs: [(actions: [Action], exits: Int)] = [
-      ([], 0), ([Self.output(2)], 1), ([Self.output(2), Self.output(3)], 2),
+      ([], 0), ([output(2)], 1), ([output(2), output(3)], 2),
       ([.output(.flood, maximumByteCount: 0)], -1),
-      ([.output(.normal, maximumByteCount: 0)], -1), ([Self.output(4)], inPort.rawValue == 4 ? 0 : 1),
-      ([Self.output(77)], 0),
+      ([.output(.normal, maximumByteCount: 0)], -1), ([output(4)], inPort.rawValue == 4 ? 0 : 1),
+      ([output(77)], 0),
     ]
     let frame = FrameBuilder.ethernet(
       to: FrameBuilder.address(9), from: FrameBuilder.address(8), etherType: 0x0800, [UInt8](repeating: 1, count: 60))

@@ -8,38 +8,8 @@ import VSwitchCore
 @testable import Datapath
 
 @Suite struct PausedPacketTests {
-  /// A bridge without rules, with ports p1 to p4, numbered so.
-  private func makeSwitch(_ rules: [TableChange]) throws -> DatapathHarness {
-    var bridge = BridgeConfig(name: "br0")
-    for number in 1...4 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      bridge.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var config = SwitchConfig()
-    config.bridges = [bridge]
-    let harness = try DatapathHarness(config)
-    var clear = FlowMod()
-    clear.command = .delete
-    clear.table = FlowMod.allTables
-    try harness.changeFlows(bridge: "br0", [.flow(clear)] + rules)
-    return harness
-  }
-
-  private func rule(
-    table: UInt8 = 0, priority: UInt16 = 100, _ match: [(Field, UInt128)] = [], _ actions: [Action],
-    goto next: UInt8? = nil
-  ) -> TableChange {
-    var change = FlowMod()
-    change.table = table
-    change.priority = priority
-    for (field, value) in match { change.match.set(field, value) }
-    change.instructions = Instructions(apply: actions)
-    change.instructions.gotoTable = next
-    return .flow(change)
-  }
-
-  private func output(_ port: UInt32) -> Action { .output(PortNumber(port), maximumByteCount: 0xffff) }
+  /// A bridge with ports p1 to p4 and these rules alone.
+  private func makeSwitch(_ rules: [TableChange]) throws -> DatapathHarness { try .bridge([clear] + rules) }
 
   private func pause(byteCount: UInt16 = 20) -> Action {
     var action = ControllerAction()

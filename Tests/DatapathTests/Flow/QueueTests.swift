@@ -7,24 +7,9 @@ import VSwitchCore
 /// What rules send by a queue is counted there, and nothing else is.
 @Suite struct QueueTests {
   @Test func packetsAreCountedByPortAndQueue() throws {
-    var bridge = BridgeConfig(name: "br0")
-    for number in 1...3 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      bridge.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var config = SwitchConfig()
-    config.bridges = [bridge]
-    let harness = try DatapathHarness(config)
-    func output(_ port: UInt32) -> Action { .output(PortNumber(port), maximumByteCount: 0) }
+    let harness = try DatapathHarness.bridge(portCount: 3)
     func set(_ actions: [Action]) throws {
-      var clear = FlowMod()
-      clear.command = .delete
-      clear.table = FlowMod.allTables
-      var rule = FlowMod()
-      rule.match.set(.inPort, 1)
-      rule.instructions = Instructions(apply: actions)
-      try harness.changeFlows(bridge: "br0", [.flow(clear), .flow(rule)])
+      try harness.changeFlows(bridge: "br0", [clear, rule([(.inPort, 1)], actions)])
     }
     let frame =
       [UInt8](repeating: 2, count: 6) + [UInt8](repeating: 4, count: 6) + [0x88, 0xb5]

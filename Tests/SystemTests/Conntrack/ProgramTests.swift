@@ -36,27 +36,8 @@ struct ProgramTests {
 
   @Test func activeAndPassiveFTPFindTheirDataConnections() throws {
     try Self.withNAT { lab, daemon, client, server throws in
-      let directory = "\(lab.directory)/ftp"
-      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-      // The server's children may read it.
-      try lab.run(["chmod", "755", lab.directory, directory])
-      let content = (0..<20_000).map { "line \($0)\n" }.joined()
-      try content.write(toFile: "\(directory)/file", atomically: true, encoding: .utf8)
-      try lab.run(["chmod", "644", "\(directory)/file"])
-      let settings = """
-        listen=YES
-        background=NO
-        anonymous_enable=YES
-        anon_root=\(directory)
-        no_anon_password=YES
-        connect_from_port_20=YES
-        seccomp_sandbox=NO
-        secure_chroot_dir=\(directory)
-
-        """
-      try settings.write(toFile: "\(lab.directory)/vsftpd.conf", atomically: true, encoding: .utf8)
-      let serving = try lab.start(["vsftpd", "\(lab.directory)/vsftpd.conf"], in: server)
-      #expect(try eventually(.seconds(5), { try lab.run(["ss", "-Hltn"], in: server).contains(":21 ") }))
+      let ftp = try FTPServer(lab, in: server)
+      let (content, serving) = (ftp.content, ftp.process)
       for mode in [["--ftp-port", "-", "--disable-eprt"], ["--ftp-port", "-"], ["--disable-epsv"], []] {
         // The server refuses a PORT that names another host than the one it talks to: the helper has to have changed it.
         let result = try lab.attempt(

@@ -90,32 +90,13 @@ struct NATTrafficTests {
     try NATLab.with("192.168.77.0/24,fd00:77::/64", "helpers=ftp,tftp") { net throws in
       let vm = try Self.settled(net, ["vm"])[0]
       let lab = net.lab
-      let directory = "\(lab.directory)/ftp"
-      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-      try lab.run(["chmod", "755", lab.directory, directory])
-      let content = (0..<20_000).map { "line \($0)\n" }.joined()
-      try content.write(toFile: "\(directory)/file", atomically: true, encoding: .utf8)
-      try lab.run(["chmod", "644", "\(directory)/file"])
-      let settings = """
-        listen=NO
-        listen_ipv6=YES
-        background=NO
-        anonymous_enable=YES
-        anon_root=\(directory)
-        no_anon_password=YES
-        connect_from_port_20=YES
-        seccomp_sandbox=NO
-        secure_chroot_dir=\(directory)
-
-        """
-      try settings.write(toFile: "\(lab.directory)/vsftpd.conf", atomically: true, encoding: .utf8)
-      let serving = try lab.start(["vsftpd", "\(lab.directory)/vsftpd.conf"], in: net.outside)
+      let ftp = try FTPServer(lab, in: net.outside, isIPv6: true)
+      let (content, serving) = (ftp.content, ftp.process)
       let tftp = try lab.start(
         [
           "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--user=root", "--enable-tftp",
-          "--tftp-root=\(directory)", "--pid-file=\(lab.directory)/tftp.pid",
+          "--tftp-root=\(ftp.directory)", "--pid-file=\(lab.directory)/tftp.pid",
         ], in: net.outside)
-      #expect(try eventually(.seconds(5), { try lab.run(["ss", "-Hltn"], in: net.outside).contains(":21 ") }))
       #expect(try eventually(.seconds(5), { try lab.run(["ss", "-Hlun"], in: net.outside).contains(":69 ") }))
       // PORT, EPRT, PASV, EPSV; by IPv6 there are EPRT and EPSV only.
       let ways: [(String, [String])] = [

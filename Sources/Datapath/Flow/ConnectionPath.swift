@@ -29,9 +29,14 @@ extension Burst {
   /// Has the processor fetch what the packets of a burst will need to go their ways: entries of the cache, and then, when these
   /// have come, connections.
   @inline(never)
-  func fetchPaths() {
-    // A few are in the nearest cache already.
-    guard unsafe tracker.table.state.pointee.count > Burst.nearConnections else { return }
+  func fetchPaths(_ forwarding: Forwarding) {
+    // A few are in the nearest cache already. Bursts are one port's for the most.
+    let slot = Int(unsafe pool[pending[0]].inPort)
+    guard unsafe tracker.table.state.pointee.count > Burst.nearConnections, slot < forwarding.portLimit,
+      unsafe forwarding.ports[slot].hasFlows,
+      let bridge = unsafe forwarding.bridges[Int(forwarding.ports[slot].bridge)].flows,
+      unsafe bridge.megaflows.state.pointee.hasPaths
+    else { return }
     let count = min(unsafe state.pointee.pendingCount, FlowScratch.fetchLimit)
     for position in 0..<count {
       let index = unsafe pending[position]
@@ -182,6 +187,7 @@ extension Burst {
     unsafe entry.secondGeneration = second.pointee.generation
     paths.keep(entry)
     unsafe flows.state.pointee.hasPaths = true
+    unsafe state.pointee.hasPaths = true
   }
 
   /// Whether steps look at nothing but the packet's bytes.

@@ -65,7 +65,7 @@ extension Burst {
           continue
         }
         if isLast, step.low == 0, pool[index].references == 1 {
-          forwardNormal(index, context.forwarding, enteredBy: entry)
+          normal(index, context.forwarding, enteredBy: entry)
           return
         }
         guard let copy = copy(index) else {
@@ -73,7 +73,7 @@ extension Burst {
           continue
         }
         cut(copy, to: step.low)
-        forwardNormal(copy, context.forwarding, enteredBy: entry)
+        normal(copy, context.forwarding, enteredBy: entry)
       case .flood: flood(index, step, withoutNoFlood: true, context)
       case .all: flood(index, step, withoutNoFlood: false, context)
       case .controller:
@@ -243,7 +243,19 @@ extension Burst {
       return
     }
     if !isOwn { pool[index].references &+= 1 }
+    guard hasQueue else { return enqueue(index, slot: slot) }
+    let mark = markQueues()
     enqueue(index, slot: slot)
+    countInQueue(since: mark)
+  }
+
+  /// `forwardNormal`, by the queue that is set.
+  @inline(__always)
+  private func normal(_ index: PacketIndex, _ forwarding: Forwarding, enteredBy slot: UInt16) {
+    guard hasQueue else { return forwardNormal(index, forwarding, enteredBy: slot) }
+    let mark = markQueues()
+    forwardNormal(index, forwarding, enteredBy: slot)
+    countInQueue(since: mark)
   }
 
   private func send(_ index: PacketIndex, to number: UInt32, cut length: UInt64, _ context: ProgramContext) {

@@ -17,13 +17,20 @@ import VSwitchCore
   private static var window: Int { 16 }
 
   private let entries: UnsafeMutablePointer<Entry>
+  /// Packets that waited at each dirty port, in the order of `Burst.dirty`, before what is counted was sent.
+  let marks: UnsafeMutablePointer<Int>
 
   init() {
+    unsafe marks = .allocate(capacity: Burst.portLimit)
+    unsafe marks.initialize(repeating: 0, count: Burst.portLimit)
     unsafe entries = .allocate(capacity: QueueCounters.count)
     unsafe entries.initialize(repeating: Entry(), count: QueueCounters.count)
   }
 
-  func deallocate() { unsafe entries.deallocate() }
+  func deallocate() {
+    unsafe entries.deallocate()
+    unsafe marks.deallocate()
+  }
 
   /// Counts a packet that is sent by a port's queue.
   func add(slot: UInt16, queue: UInt32, byteCount: UInt32) {
@@ -62,9 +69,32 @@ extension Burst {
   /// Actions have set one and taken it back.
   static var ownQueue: UInt32 { .max - 1 }
 
+  /// Whether what is sent now is sent by a queue that actions have set.
+  var hasQueue: Bool { @inline(__always) get { unsafe state.pointee.queue < Burst.ownQueue } }
+
+  /// Notes what waits at the ports, before something is sent by a queue: so that packets that no queue was set for, which are
+  /// nearly all, are not asked about it.
+  /// - Returns: to be given to `countInQueue` when it has been sent.
   @inline(never)
-  func countInQueue(_ index: PacketIndex, slot: UInt16) {
-    flows.queues.add(slot: slot, queue: unsafe state.pointee.queue, byteCount: pool[index].byteCount)
+  func markQueues() -> Int {
+    let count = unsafe state.pointee.dirtyCount
+    for position in 0..<count {
+      unsafe flows.queues.marks[position] = queues[Int(dirty[position])]?.count ?? 0
+    }
+    return count
+  }
+
+  /// Counts what has been put into ports' transmit queues since they were marked: at most one packet for each.
+  @inline(never)
+  func countInQueue(since count: Int) {
+    for position in 0..<(unsafe state.pointee.dirtyCount) {
+      let slot = unsafe dirty[position]
+      guard let waiting = unsafe queues[Int(slot)], waiting.count > 0 else { continue }
+      // A port that was not dirty is now because of its packet.
+      if position < count, unsafe waiting.count == flows.queues.marks[position] { continue }
+      let packet = waiting[waiting.count &- 1]
+      flows.queues.add(slot: slot, queue: unsafe state.pointee.queue, byteCount: pool[packet].byteCount)
+    }
   }
 }
 

@@ -18,7 +18,7 @@ extension Burst {
   func processPending(_ forwarding: Forwarding) {
     guard unsafe state.pointee.pendingCount > 0 else { return }
     decisions.begin(forwarding, now: unsafe state.pointee.now)
-    if unsafe state.pointee.pendingCount > 1, mayHavePaths(unsafe pool[pending[0]].inPort, forwarding) { fetchPaths() }
+    if unsafe state.pointee.hasPaths { fetchPaths(forwarding) }
     var position = 0
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {
@@ -46,15 +46,6 @@ extension Burst {
     unsafe state.pointee.pendingCount = 0
     if unsafe state.pointee.hasCrossedPatch { countCrossed(forwarding) }
     settleFlows()
-  }
-
-  /// Whether packets of a port may have ways that are known (`ConnectionPathCache`).
-  @inline(__always)
-  private func mayHavePaths(_ slot: UInt16, _ forwarding: Forwarding) -> Bool {
-    guard Int(slot) < forwarding.portLimit, unsafe forwarding.ports[Int(slot)].hasFlows,
-      let flows = unsafe forwarding.bridges[Int(forwarding.ports[Int(slot)].bridge)].flows
-    else { return false }
-    return unsafe flows.megaflows.state.pointee.hasPaths
   }
 
   /// `countNormal` for all patch ports.

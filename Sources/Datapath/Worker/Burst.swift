@@ -53,6 +53,8 @@ import VSwitchCore
     /// Connections of the packets that `ct(…)` is run on.
     let tracker: ConnectionTracker
     let paths: ConnectionPathCache
+    /// There has been one: so that one without any pays nothing for them.
+    var hasPaths = false
     let held: HeldFragments
     var dirtyCount = 0
     var pendingCount = 0
@@ -169,7 +171,6 @@ import VSwitchCore
       transmitFailed(index, slot: slot, .transmitQueueFull)
       return
     }
-    if unsafe state.pointee.queue < Burst.ownQueue { countInQueue(index, slot: slot) }
     markDirty(slot)
   }
 

@@ -16,6 +16,8 @@ package struct FlowChangeOutcome: Sendable {
   package var events: [RuleEvent] = []
   /// Rules that went, with their last counts.
   package var removed: [RemovedRule] = []
+
+  package init() {}
 }
 
 /// A cached decision, for people.

@@ -61,6 +61,12 @@ public struct RouterRules: Equatable, Sendable {
     return id
   }
 
+  /// Whether all rules of others are among these, as they are there.
+  public func contains(flowsOf other: RouterRules) -> Bool { other.flows.allSatisfy { flows[$0.key] == $0.value } }
+
+  /// Takes over the rules of others, which have no groups.
+  public mutating func add(flowsOf other: RouterRules) { flows.merge(other.flows) { first, _ in first } }
+
   /// What is to be changed where `old` is there, in an order in which each change makes sense.
   public func changes(from old: RouterRules) -> [TableChange] {
     var changes: [TableChange] = []

@@ -18,7 +18,15 @@ actor SecurityService: SecurityFollower {
   private let logger: Logger
   private let blocking = BlockingCalls()
   private let installer: RuleInstaller
-  private var known: [SecuredPort] = []
+  /// By zone.
+  private var known: [UInt16: Secured] = [:]
+
+  /// A port, and what it may do.
+  private struct Secured {
+    var name: String
+    var bridge: String
+    var rules: RouterRules
+  }
 
   init(plane: any RouterPlane, logger: Logger) {
     self.plane = plane
@@ -28,32 +36,33 @@ actor SecurityService: SecurityFollower {
 
   func follow(_ ports: [SecuredPort]) async -> [String: ConfigError] {
     var failures: [String: ConfigError] = [:]
-    let bridges = Dictionary(grouping: ports, by: \.guarding.bridge)
+    var now: [UInt16: Secured] = [:]
+    var bridges: [String: RouterRules] = [:]
+    let members = SecurityMembers(ports)
+    for port in ports {
+      let rules = SecurityCompiler.rules(of: [port], members)
+      now[port.zone] = Secured(name: port.name, bridge: port.guarding.bridge, rules: rules)
+      bridges[port.guarding.bridge, default: RouterRules()].add(flowsOf: rules)
+    }
     await installer.keep(bridges: Set(bridges.keys))
-    for (bridge, members) in bridges.sorted(by: { $0.key < $1.key }) {
-      let rules = SecurityCompiler.rules(of: members, among: ports)
+    for (bridge, rules) in bridges.sorted(by: { $0.key < $1.key }) {
       guard let error = await installer.install(rules, on: bridge) else { continue }
       failures[bridge] = ConfigError(
         cause: "the rules of its security groups were refused: \(error)", remedy: "free memory and change any setting")
       logger.error("rules of ports were refused", metadata: ["bridge": "\(bridge)", "reason": "\(error)"])
     }
-    await forgetConnections(now: ports)
-    known = ports
-    return failures
-  }
-
-  /// What a port's rules allowed is asked again once they allow less, or are another port's.
-  private func forgetConnections(now ports: [SecuredPort]) async {
-    let new = Dictionary(ports.map { ($0.zone, $0) }, uniquingKeysWith: { first, _ in first })
-    let zones = known.filter { old in
-      guard let now = new[old.zone], now.name == old.name, now.guarding.bridge == old.guarding.bridge else {
-        return true
+    // What a port's rules allowed is asked again once they allow less, also because another port has left a group that they
+    // name; or once the zone is another port's.
+    let zones = known.filter { zone, old in
+      guard let new = now[zone], new.name == old.name, new.bridge == old.bridge else { return true }
+      return !new.rules.contains(flowsOf: old.rules)
+    }.keys
+    known = now
+    if !zones.isEmpty {
+      await blocking { [plane] in
+        for zone in zones { _ = plane.flushConnections(ConnectionFilter(zone: zone)) }
       }
-      return now != old && !SecurityCompiler.allowsAll(of: old, among: known, now, amongNow: ports)
-    }.map(\.zone)
-    if zones.isEmpty { return }
-    await blocking { [plane] in
-      for zone in zones { _ = plane.flushConnections(ConnectionFilter(zone: zone)) }
     }
+    return failures
   }
 }

@@ -23,43 +23,37 @@ public enum SecurityTable: UInt8, Sendable, CaseIterable {
   case `in` = 6
 }
 
-/// Compiles secured ports.
-public enum SecurityCompiler {
-  /// - Parameters:
-  ///   - ports: those whose rules are in one bridge.
-  ///   - all: those of all bridges, among which rules may name others.
-  public static func rules(of ports: [SecuredPort], among all: [SecuredPort] = []) -> RouterRules {
-    var compilation = SecurityCompilation(members: members(of: all))
-    for port in ports { compilation.add(port) }
-    return compilation.rules
-  }
+/// The addresses of groups' ports, by the groups' names: whom rules that name a group mean.
+public struct SecurityMembers: Sendable {
+  let addresses: [String: [IPPrefix]]
 
-  /// Whether a port may still do all that it was allowed.
-  public static func allowsAll(
-    of old: SecuredPort, among others: [SecuredPort], _ new: SecuredPort, amongNow all: [SecuredPort]
-  ) -> Bool {
-    let (before, now) = (rules(of: [old], among: others), rules(of: [new], among: all))
-    return before.flows.allSatisfy { now.flows[$0.key] == $0.value }
-  }
-
-  /// The addresses of groups' ports, by the groups' names.
-  private static func members(of ports: [SecuredPort]) -> [String: [IPPrefix]] {
+  /// - Parameter ports: all secured ports of the switch.
+  public init(_ ports: [SecuredPort]) {
     var members: [String: Set<IPPrefix>] = [:]
     for port in ports {
       for group in port.groups ?? [] {
         members[group.name, default: []].formUnion((port.hosts ?? []).flatMap(\.addresses))
       }
     }
-    return members.mapValues { $0.sorted() }
+    addresses = members.mapValues { $0.sorted() }
+  }
+}
+
+/// Compiles secured ports.
+public enum SecurityCompiler {
+  /// - Parameter ports: those whose rules are in one bridge, or some of them.
+  public static func rules(of ports: [SecuredPort], _ members: SecurityMembers = SecurityMembers([])) -> RouterRules {
+    var compilation = SecurityCompilation(members: members)
+    for port in ports { compilation.add(port) }
+    return compilation.rules
   }
 }
 
 private struct SecurityCompilation {
-  /// Addresses by groups.
-  let members: [String: [IPPrefix]]
+  let members: SecurityMembers
   var rules = RouterRules()
 
-  init(members: [String: [IPPrefix]]) { self.members = members }
+  init(members: SecurityMembers) { self.members = members }
 
   mutating func add(_ port: SecuredPort) {
     let device = PortNumber(openFlow10: port.guarding.deviceNumber)
@@ -233,7 +227,7 @@ private struct SecurityCompilation {
       add(table, 20, Match.ip(isIPv6: isIPv6).from(entry).connection(related, of: related), begin)
       let fresh = Match.ip(isIPv6: isIPv6).from(entry).connection(new, of: new | ConnectionState.invalid)
       for var rule in allowed {
-        if let group = rule.remoteGroup { rule.remotes = members[group] ?? [] }
+        if let group = rule.remoteGroup { rule.remotes = members.addresses[group] ?? [] }
         for match in rule.matches(fresh, isIPv6: isIPv6) { add(table, 10, match, begin) }
       }
     }

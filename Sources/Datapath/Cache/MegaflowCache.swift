@@ -41,6 +41,8 @@ import VSwitchCore
     var burstPacketCount: UInt32 = 0
     /// First of the recirculation ids of packets that come back from this flow; 0: none came yet.
     var firstRecirculationID: UInt32 = 0
+    /// What the last packet that came back from this flow met.
+    var following = MegaflowCache.noFlow
     /// Seconds, monotonic.
     var createdAt: UInt32 = 0
     var usedAt: UInt32 = 0
@@ -99,6 +101,10 @@ import VSwitchCore
     /// Decisions that found no room.
     var refusedCount: UInt64 = 0
     var nextRecirculationID = MegaflowCache.pointLimit
+    /// What the last packet that came in and was looked up met.
+    var lastFlow = MegaflowCache.noFlow
+    /// The same, once two have met it in a row: where each packet meets another flow, none is expected.
+    var expectedFlow = MegaflowCache.noFlow
     /// Packets of its bridge may have paths of their own (`ConnectionPathCache`).
     var hasPaths = false
   }
@@ -180,6 +186,22 @@ import VSwitchCore
       position &+= 1
     }
     return MegaflowCache.noFlow
+  }
+
+  /// Whether a flow, of a number that was a flow's once, is one for a packet: flows that packets have in common say the same.
+  @inline(__always)
+  func isMet(_ number: UInt32, _ key: UnsafePointer<UInt64>) -> Bool {
+    guard number != MegaflowCache.noFlow else { return false }
+    let flow = unsafe flows + Int(number)
+    let mask = unsafe flow.pointee.mask
+    guard mask != MegaflowCache.noMask else { return false }
+    let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
+    let own = unsafe UnsafeRawPointer(flow).assumingMemoryBound(to: UInt64.self)
+    for position in 0..<(unsafe masks[Int(mask)].wordCount) {
+      let index = unsafe words[position].index
+      guard unsafe key[index] & words[position].bits == own[index] else { return false }
+    }
+    return true
   }
 
   @inline(__always)

@@ -2,7 +2,7 @@
 //
 // Thread: one worker; control code reads and changes it between two bursts. Memory: mapped once at its largest, resident as
 // used (the last place given back is the next one taken), freed by `deallocate`: nothing is allocated for a packet.
-// Invariants: a used record is in the chains of both its tuples' buckets; `count` and the counts of zones and ports are those
+// Invariants: a used record is in both its tuples' buckets; `count` and the counts of zones and ports are those
 // of the used records. One worker has one table, so nothing is shared and nothing is locked; with more workers each has the
 // connections of the packets that it gets.
 // Bounds: `State.limit` connections, a limit for each zone that has one, three quarters of the table for one entry port. In a
@@ -20,7 +20,7 @@ import VSwitchCore
   static var standardLimit: Int { 1 << 20 }
   static var zoneCount: Int { 1 << 16 }
   static var policyLimit: Int { 1024 }
-  private static var bucketCount: Int { 1 << 21 }
+  private static var bucketCount: Int { 1 << 19 }
   /// Records looked at to find one that may give way.
   private static var evictionProbes: Int { 64 }
 
@@ -55,7 +55,7 @@ import VSwitchCore
   }
 
   let connections: UnsafeMutablePointer<TrackedConnection>
-  private let buckets: UnsafeMutablePointer<UInt32>
+  private let buckets: UnsafeMutablePointer<ConnectionBucket>
   let zones: UnsafeMutablePointer<Zone>
   /// Connections by the slot of their port.
   private let owners: UnsafeMutablePointer<UInt32>
@@ -64,7 +64,7 @@ import VSwitchCore
   let key: SipHash.Key
   private let memory: UnsafeMutableRawPointer
   private static var byteCount: Int {
-    MemoryLayout<TrackedConnection>.stride * capacity + MemoryLayout<UInt32>.stride * bucketCount
+    MemoryLayout<TrackedConnection>.stride * capacity + MemoryLayout<ConnectionBucket>.stride * bucketCount
       + MemoryLayout<Zone>.stride * zoneCount
   }
 
@@ -77,9 +77,9 @@ import VSwitchCore
     unsafe memory = mapped
     unsafe connections = mapped.bindMemory(to: TrackedConnection.self, capacity: ConnectionTable.capacity)
     var end = unsafe mapped + MemoryLayout<TrackedConnection>.stride * ConnectionTable.capacity
-    // Zero is a bucket with nothing in it: entries are kept plus one. Zero is a zone without anything, too.
-    unsafe buckets = end.bindMemory(to: UInt32.self, capacity: ConnectionTable.bucketCount)
-    unsafe end += MemoryLayout<UInt32>.stride * ConnectionTable.bucketCount
+    // Zero is a bucket with nothing in it, and a zone without anything.
+    unsafe buckets = end.bindMemory(to: ConnectionBucket.self, capacity: ConnectionTable.bucketCount)
+    unsafe end += MemoryLayout<ConnectionBucket>.stride * ConnectionTable.bucketCount
     unsafe zones = end.bindMemory(to: Zone.self, capacity: ConnectionTable.zoneCount)
     unsafe owners = .allocate(capacity: Burst.portLimit + 1)
     unsafe owners.initialize(repeating: 0, count: Burst.portLimit + 1)
@@ -129,7 +129,7 @@ import VSwitchCore
     unsafe ConnectionReference(index: index, generation: connections[Int(index)].generation)
   }
 
-  /// A place in a chain: a record and which of its tuples.
+  /// A record and which of its tuples.
   struct Found {
     var index: UInt32
     var isReply: Bool
@@ -138,34 +138,64 @@ import VSwitchCore
   /// The connection that has this tuple in either direction, if its time is not over.
   @inline(__always)
   func lookup(_ tuple: ConnectionTuple, hash: UInt32, now: UInt32) -> Found? {
-    var entry = unsafe buckets[Int(hash) & (ConnectionTable.bucketCount &- 1)]
+    let bucket = unsafe bucket(hash)
+    var lanes = unsafe bucket.pointee.lanes(hash)
+    while lanes != 0 {
+      let entry = unsafe bucket.pointee.takeEntry(&lanes)
+      if isEntry(entry, of: tuple, hash) { return found(entry, now) }
+    }
+    var entry = unsafe bucket.pointee.overflow
     while entry != 0 {
-      let number = entry &- 1
-      let isReply = number & 1 == 1
-      let connection = unsafe connections + Int(number &>> 1)
-      if isReply {
-        if unsafe connection.pointee.replyHash == hash, unsafe connection.pointee.reply == tuple {
-          return found(number, now)
-        }
-        entry = unsafe connection.pointee.nextReply
-      } else {
-        if unsafe connection.pointee.originalHash == hash, unsafe connection.pointee.original == tuple {
-          return found(number, now)
-        }
-        entry = unsafe connection.pointee.nextOriginal
-      }
+      if isEntry(entry, of: tuple, hash) { return found(entry, now) }
+      entry = next(entry)
     }
     return nil
   }
 
   @inline(__always)
-  private func found(_ number: UInt32, _ now: UInt32) -> Found? {
-    let index = number &>> 1
-    guard unsafe isAlive(connections + Int(index), now) else {
+  private func bucket(_ hash: UInt32) -> UnsafeMutablePointer<ConnectionBucket> {
+    unsafe buckets + Int(hash) & (ConnectionTable.bucketCount &- 1)
+  }
+
+  /// - Parameter entry: of a bucket: a record's number twice, plus 1 for its original tuple, 2 for that of the answers.
+  @inline(__always)
+  private func isEntry(_ entry: UInt32, of tuple: ConnectionTuple, _ hash: UInt32) -> Bool {
+    let connection = unsafe connections + Int((entry &- 1) &>> 1)
+    return unsafe entry & 1 == 0
+      ? connection.pointee.replyHash == hash && connection.pointee.reply == tuple
+      : connection.pointee.originalHash == hash && connection.pointee.original == tuple
+  }
+
+  /// The entry behind one for which its bucket had no room; 0: none.
+  @inline(__always)
+  private func next(_ entry: UInt32) -> UInt32 {
+    let connection = unsafe connections + Int((entry &- 1) &>> 1)
+    return unsafe entry & 1 == 0 ? connection.pointee.nextReply : connection.pointee.nextOriginal
+  }
+
+  @inline(__always)
+  private func setNext(_ entry: UInt32, _ next: UInt32) {
+    let connection = unsafe connections + Int((entry &- 1) &>> 1)
+    if entry & 1 == 0 {
+      unsafe connection.pointee.nextReply = next
+    } else {
+      unsafe connection.pointee.nextOriginal = next
+    }
+  }
+
+  @inline(__always)
+  private func found(_ entry: UInt32, _ now: UInt32) -> Found? {
+    let index = (entry &- 1) &>> 1
+    let connection = unsafe connections + Int(index)
+    guard unsafe isAlive(connection, now) else {
       remove(index)
       return nil
     }
-    return Found(index: index, isReply: number & 1 == 1)
+    // What somebody sends to itself, without ports, is an answer to itself.
+    let isBoth =
+      unsafe connection.pointee.originalHash == connection.pointee.replyHash
+      && connection.pointee.original == connection.pointee.reply
+    return Found(index: index, isReply: entry & 1 == 0 || isBoth)
   }
 
   /// Whether a connection's time is not over.
@@ -202,9 +232,11 @@ import VSwitchCore
       return nil
     }
     let index: UInt32
+    var generation: UInt32 = 0
     if unsafe state.pointee.free != ConnectionReference.noIndex {
       index = unsafe state.pointee.free
       unsafe state.pointee.free = connections[Int(index)].nextOriginal
+      generation = unsafe connections[Int(index)].generation
     } else {
       guard unsafe state.pointee.fresh < ConnectionTable.capacity else {
         refusal = .tableFull
@@ -212,10 +244,8 @@ import VSwitchCore
       }
       index = unsafe UInt32(truncatingIfNeeded: state.pointee.fresh)
       unsafe state.pointee.fresh &+= 1
-      unsafe (connections + Int(index)).initialize(to: TrackedConnection())
     }
-    let generation = unsafe connections[Int(index)].generation
-    unsafe connections[Int(index)] = TrackedConnection()
+    unsafe (connections + Int(index)).initialize(to: TrackedConnection())
     unsafe connections[Int(index)].generation = generation
     unsafe connections[Int(index)].owner = owner
     unsafe connections[Int(index)].flags = .isUsed
@@ -225,17 +255,21 @@ import VSwitchCore
     return index
   }
 
-  /// Puts a record whose tuples are set into both chains.
-  func link(_ index: UInt32) {
+  /// Puts a record into the buckets of both its tuples, which are set and have these hashes.
+  func link(_ index: UInt32, originalHash: UInt32, replyHash: UInt32) {
     let connection = unsafe connections + Int(index)
-    unsafe connection.pointee.originalHash = hash(connection.pointee.original)
-    unsafe connection.pointee.replyHash = hash(connection.pointee.reply)
-    let first = unsafe buckets + Int(connection.pointee.originalHash) & (ConnectionTable.bucketCount &- 1)
-    unsafe connection.pointee.nextOriginal = first.pointee
-    unsafe first.pointee = index &* 2 &+ 1
-    let second = unsafe buckets + Int(connection.pointee.replyHash) & (ConnectionTable.bucketCount &- 1)
-    unsafe connection.pointee.nextReply = second.pointee
-    unsafe second.pointee = index &* 2 &+ 2
+    unsafe connection.pointee.originalHash = originalHash
+    unsafe connection.pointee.replyHash = replyHash
+    insert(index &* 2 &+ 1, originalHash)
+    insert(index &* 2 &+ 2, replyHash)
+  }
+
+  @inline(__always)
+  private func insert(_ entry: UInt32, _ hash: UInt32) {
+    let bucket = unsafe bucket(hash)
+    guard unsafe !bucket.pointee.insert(entry, hash) else { return }
+    unsafe setNext(entry, bucket.pointee.overflow)
+    unsafe bucket.pointee.overflow = entry
   }
 
   /// Forgets a connection.
@@ -244,8 +278,8 @@ import VSwitchCore
     let connection = unsafe connections + Int(index)
     guard unsafe connection.pointee.flags.contains(.isUsed) else { return }
     unsafe tell(.destroy, connection, now: state.pointee.clock)
-    unsafe unlink(index &* 2 &+ 1, hash: connection.pointee.originalHash, next: connection.pointee.nextOriginal)
-    unsafe unlink(index &* 2 &+ 2, hash: connection.pointee.replyHash, next: connection.pointee.nextReply)
+    unsafe unlink(index &* 2 &+ 1, connection.pointee.originalHash)
+    unsafe unlink(index &* 2 &+ 2, connection.pointee.replyHash)
     unsafe zones[Int(connection.pointee.original.zone)].count &-= 1
     unsafe owners[Int(connection.pointee.owner)] &-= 1
     unsafe state.pointee.count &-= 1
@@ -255,28 +289,27 @@ import VSwitchCore
     unsafe state.pointee.free = index
   }
 
-  /// Takes an entry out of its bucket's chain.
-  private func unlink(_ entry: UInt32, hash: UInt32, next: UInt32) {
-    let bucket = unsafe buckets + Int(hash) & (ConnectionTable.bucketCount &- 1)
-    guard unsafe bucket.pointee != entry else {
-      unsafe bucket.pointee = next
-      return
-    }
-    var current = unsafe bucket.pointee
-    while current != 0 {
-      let connection = unsafe connections + Int((current &- 1) &>> 1)
-      if (current &- 1) & 1 == 1 {
-        if unsafe connection.pointee.nextReply == entry {
-          unsafe connection.pointee.nextReply = next
+  /// Takes an entry out of its bucket; one that had no room there takes its place.
+  private func unlink(_ entry: UInt32, _ hash: UInt32) {
+    let bucket = unsafe bucket(hash)
+    let first = unsafe bucket.pointee.overflow
+    if unsafe bucket.pointee.remove(entry) {
+      guard first != 0 else { return }
+      let waiting = unsafe connections + Int((first &- 1) &>> 1)
+      unsafe bucket.pointee.overflow = next(first)
+      _ = unsafe bucket.pointee.insert(
+        first, first & 1 == 0 ? waiting.pointee.replyHash : waiting.pointee.originalHash)
+    } else if first == entry {
+      unsafe bucket.pointee.overflow = next(entry)
+    } else {
+      var current = first
+      while current != 0 {
+        let following = next(current)
+        if following == entry {
+          setNext(current, next(entry))
           return
         }
-        current = unsafe connection.pointee.nextReply
-      } else {
-        if unsafe connection.pointee.nextOriginal == entry {
-          unsafe connection.pointee.nextOriginal = next
-          return
-        }
-        current = unsafe connection.pointee.nextOriginal
+        current = following
       }
     }
   }

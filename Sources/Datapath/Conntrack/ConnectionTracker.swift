@@ -79,7 +79,10 @@ import VSwitchCore
     var verdict = Verdict()
     verdict.connection.zone = request.zone
     guard packet.kind != .invalid else { return invalid(verdict) }
-    packet.tuple.zone = request.zone
+    if packet.tuple.zone != request.zone {
+      packet.tuple.zone = request.zone
+      packet.isHashed = false
+    }
     if packet.kind == .firstFragment || packet.kind == .laterFragment {
       guard place(&packet, known, &verdict, now: now) else { return verdict }
     }
@@ -92,7 +95,7 @@ import VSwitchCore
       index = known.reference.index
       isReply = known.isReply
       isRevisit = true
-    } else if let found = table.lookup(packet.tuple, hash: table.hash(packet.tuple), now: now) {
+    } else if let found = table.lookup(packet.tuple, hash: hash(of: &packet), now: now) {
       index = found.index
       isReply = found.isReply
     } else {
@@ -135,6 +138,16 @@ import VSwitchCore
     return verdict
   }
 
+  /// The hash of a packet's tuple, which is that for all of its way through a zone.
+  @inline(__always)
+  private func hash(of packet: inout TrackedPacket) -> UInt32 {
+    if !packet.isHashed {
+      packet.hash = table.hash(packet.tuple)
+      packet.isHashed = true
+    }
+    return packet.hash
+  }
+
   private func invalid(_ verdict: Verdict) -> Verdict {
     unsafe table.state.pointee.statistics.invalid &+= 1
     var verdict = verdict
@@ -162,17 +175,20 @@ import VSwitchCore
     guard !request.flags.isDisjoint(with: [.commits, .forces]) else {
       return verdict
     }
-    var reply = packet.tuple.reversed
+    let reversed = packet.tuple.reversed
+    var reply = reversed
+    var freeHash: UInt32?
     if request.flags.contains(.translates) {
       if let expectation {
         expectation.translate(packet.tuple, &reply)
-        guard makeUnique(&reply, packet.tuple, now: now) else { return exhausted(verdict) }
+        freeHash = makeUnique(&reply, packet.tuple, now: now)
       } else {
-        guard choose(&reply, packet.tuple, request.translation, now: now) else { return exhausted(verdict) }
+        freeHash = choose(&reply, packet.tuple, request.translation, now: now)
       }
-    } else if table.lookup(reply, hash: table.hash(reply), now: now) != nil {
-      return exhausted(verdict)
+    } else {
+      freeHash = self.freeHash(reply, now: now)
     }
+    guard let freeHash else { return exhausted(verdict) }
     var refusal = ConnectionTable.Refusal.tableFull
     guard let index = table.take(zone: request.zone, owner: owner, now: now, refusal: &refusal) else {
       unsafe table.state.pointee.statistics.refused &+= 1
@@ -188,7 +204,7 @@ import VSwitchCore
     unsafe connection.pointee.set(request.helper)
     unsafe connection.pointee.originalPackets = 1
     unsafe connection.pointee.originalBytes = UInt64(packet.byteCount)
-    if reply != packet.tuple.reversed { unsafe connection.pointee.flags.insert(.isTranslated) }
+    if reply != reversed { unsafe connection.pointee.flags.insert(.isTranslated) }
     if let expectation {
       unsafe connection.pointee.flags.insert(.isRelated)
       unsafe connection.pointee.parent = expectation.parent
@@ -208,7 +224,7 @@ import VSwitchCore
     case 1, 58: unsafe table.refresh(connection, .icmpFirst, now: now)
     default: unsafe table.refresh(connection, .otherFirst, now: now)
     }
-    table.link(index)
+    table.link(index, originalHash: hash(of: &packet), replyHash: freeHash)
     verdict.connection.reference = table.reference(index)
     unsafe set(connection, request)
     unsafe table.tell(.new, connection, now: now)

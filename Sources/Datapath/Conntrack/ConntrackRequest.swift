@@ -39,7 +39,8 @@ struct ConntrackRequest {
     helper = ConnectionHelper(port: UInt16(truncatingIfNeeded: step.low))
     var position = 0
     if flags.contains(.translates), block.count >= 2 {
-      unsafe translation = TranslationRange(block[0], block[1])
+      // Only where a connection begins.
+      if !flags.isDisjoint(with: [.commits, .forces]) { unsafe translation = TranslationRange(block[0], block[1]) }
       position = 2
     }
     while position < block.count {

@@ -43,7 +43,7 @@ struct TrackedConnection {
   var originalAdjustment = SequenceAdjustment()
   var replyAdjustment = SequenceAdjustment()
   /// So that each begins a line: 256 bytes.
-  private var padding: (UInt64, UInt64) = (0, 0)
+  private var padding: (UInt64, UInt64, UInt64) = (0, 0, 0)
 
   struct Flags: OptionSet {
     let rawValue: UInt8

@@ -24,8 +24,11 @@ import VSwitchCore
   let frame: UnsafeMutableRawPointer
   let byteCount: Int
   var kind = Kind.invalid
-  /// Without a zone.
+  /// With the zone that it is in.
   var tuple = ConnectionTuple()
+  /// Of the tuple, if `isHashed`.
+  var hash: UInt32 = 0
+  var isHashed = false
   var networkOffset = 0
   /// Of the transport header; 0 if there is none.
   var transportOffset = 0
@@ -33,7 +36,7 @@ import VSwitchCore
   var end = 0
   /// The transport's checksum is still to be made: its place has the sum of the pseudo header.
   var hasOpenChecksum = false
-  /// Checksums need not be looked at: who sent the packet is still to make them, or to cut it, or has checked them.
+  /// Checksums need not be looked at: who sent the packet is still to make them, or to cut it, or they have been checked.
   var isTrusted = false
   /// Of an error: the IP header that it quotes, and the transport header there.
   var innerNetworkOffset = 0
@@ -48,9 +51,10 @@ import VSwitchCore
   ///   - layout: of the frame as it is now.
   ///   - ipProtocol: as the flow key has it.
   ///   - fragment: as the flow key has it (`FlowKey.ipFragment`).
+  ///   - isChecked: its checksums were found right before.
   init(
     _ frame: UnsafeMutableRawPointer, byteCount: Int, _ layout: PacketLayout, ipProtocol: UInt8, fragment: UInt8,
-    _ offload: OffloadMetadata
+    _ offload: OffloadMetadata, isChecked: Bool = false
   ) {
     unsafe self.frame = frame
     self.byteCount = byteCount
@@ -60,7 +64,7 @@ import VSwitchCore
     hasOpenChecksum =
       offload.flags & OffloadMetadata.needsChecksum != 0 && offload.checksumStart == layout.transportOffset
     isTrusted =
-      offload.flags & (OffloadMetadata.needsChecksum | OffloadMetadata.dataValid) != 0
+      isChecked || offload.flags & (OffloadMetadata.needsChecksum | OffloadMetadata.dataValid) != 0
       || offload.gsoType != OffloadMetadata.gsoNone
     switch layout.etherType {
     case 0x0800: readIPv4()

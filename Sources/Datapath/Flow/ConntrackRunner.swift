@@ -26,22 +26,28 @@ extension Burst {
     let request = unsafe ConntrackRequest(step, block)
     let mayHavePath = isFirst && isLast && beginPath(index, request, context)
     let now = unsafe state.pointee.now
-    let key = unsafe flows.keys + context.depth
-    let ipProtocol = unsafe key.pointee.ipProtocol
-    let fragment = unsafe key.pointee.ipFragment
-    var packet = unsafe TrackedPacket(
-      pool.frame(index), byteCount: Int(pool[index].byteCount), context.layout, ipProtocol: ipProtocol,
-      fragment: fragment, pool[index].offload)
-    let verdict = tracker.track(
-      &packet, request, known: context.connection, owner: pool[index].inPort, now: now)
+    let packet = unsafe trackedPacket(index, context)
+    let verdict = unsafe tracker.track(
+      &packet.pointee, request, known: context.connection, owner: pool[index].inPort, now: now)
     if let reason = verdict.drop {
-      if reason == .earlyFragment, hold(index, packet, context, now: now) { return nil }
+      if reason == .earlyFragment, unsafe hold(index, packet.pointee, context, now: now) { return nil }
       drop(index, reason)
       return nil
     }
-    if packet.kind == .firstFragment { releaseHeld(of: packet, zone: request.zone, slot: pool[index].inPort) }
     context.connection = verdict.connection
-    if verdict.needsHelper { runHelper(index, packet, verdict, now: now) }
+    if unsafe packet.pointee.kind == .whole {
+      context.isAsTracked = true
+      context.isChecked = true
+    } else if unsafe packet.pointee.kind == .firstFragment {
+      unsafe releaseHeld(of: packet.pointee, zone: request.zone, slot: pool[index].inPort)
+    }
+    if !verdict.connection.state.isDisjoint(with: [.sourceTranslated, .destinationTranslated]) {
+      context.noteTranslation()
+    }
+    if verdict.needsHelper {
+      context.noteTranslation()
+      unsafe runHelper(index, packet.pointee, verdict, now: now)
+    }
     if mayHavePath, verdict.connection.state.contains(.established) {
       context.hasPath = notePath(index, request, context, verdict)
     }
@@ -53,6 +59,24 @@ extension Burst {
     }
     if let copy = copy(index) { continueAfterTracking(copy, context, point: point, verdict) }
     return index
+  }
+
+  /// The packet as the tracker sees it: as it saw it before, if it is the same still.
+  @inline(__always)
+  private func trackedPacket(_ index: PacketIndex, _ context: borrowing ProgramContext)
+    -> UnsafeMutablePointer<TrackedPacket>
+  {
+    let packet = unsafe flows.tracked
+    if context.isAsTracked, unsafe packet.pointee.frame == UnsafeMutableRawPointer(pool.frame(index)) {
+      return unsafe packet
+    }
+    let key = unsafe flows.keys + context.depth
+    let (ipProtocol, fragment) = unsafe (key.pointee.ipProtocol, key.pointee.ipFragment)
+    unsafe packet.initialize(
+      to: TrackedPacket(
+        pool.frame(index), byteCount: Int(pool[index].byteCount), context.layout, ipProtocol: ipProtocol,
+        fragment: fragment, pool[index].offload, isChecked: context.isChecked))
+    return unsafe packet
   }
 
   /// Forgets what the tracker said.

@@ -28,21 +28,43 @@ extension Burst {
     if unsafe flows.keys.pointee.ethernetDestination & 0x0100_0000_0000 != 0 {
       unsafe counters[Int(pool[index].inPort)].receivedMulticastPackets &+= 1
     }
-    let key = unsafe flows.words(depth: 0)
-    let entry = unsafe bridge.exactMatch.entry(key)
-    if unsafe bridge.exactMatch.isHit(entry, key, bridge.megaflows) {
-      context.flow = unsafe entry.pointee.flow
-    } else {
-      context.flow = unsafe bridge.megaflows.lookup(key)
-      if context.flow != MegaflowCache.noFlow {
-        unsafe bridge.exactMatch.remember(entry, key, flow: context.flow, bridge.megaflows)
-      }
-    }
+    context.isAsParsed = true
+    unsafe context.flow = firstFlow(flows.words(depth: 0), bridge)
     runOrTranslate(index, &context)
   }
 
-  /// Parses a packet again after a tag or label was taken off, and goes on at the point where its program stopped: it is not the
-  /// context of that program any more.
+  /// The cached flow for a packet that has come in: that of the one before, or by the caches.
+  @inline(__always)
+  private func firstFlow(_ key: UnsafePointer<UInt64>, _ bridge: FlowBridge) -> UInt32 {
+    let megaflows = bridge.megaflows
+    let expected = unsafe megaflows.state.pointee.expectedFlow
+    if unsafe megaflows.isMet(expected, key) { return expected }
+    let entry = unsafe bridge.exactMatch.entry(key)
+    var flow: UInt32
+    if unsafe bridge.exactMatch.isHit(entry, key, megaflows) {
+      flow = unsafe entry.pointee.flow
+    } else {
+      flow = unsafe megaflows.lookup(key)
+      if flow != MegaflowCache.noFlow { unsafe bridge.exactMatch.remember(entry, key, flow: flow, megaflows) }
+    }
+    let isRepeated = unsafe megaflows.state.pointee.lastFlow == flow
+    unsafe megaflows.state.pointee.expectedFlow = isRepeated ? flow : MegaflowCache.noFlow
+    unsafe megaflows.state.pointee.lastFlow = flow
+    return flow
+  }
+
+  /// The cached flow for a packet that has come back: that of the one before, or by its key.
+  @inline(__always)
+  private func nextFlow(_ key: UnsafePointer<UInt64>, after parent: UInt32, _ megaflows: MegaflowCache) -> UInt32 {
+    let last = unsafe megaflows.flows[Int(parent)].following
+    if unsafe megaflows.isMet(last, key) { return last }
+    let flow = unsafe megaflows.lookup(key)
+    unsafe megaflows.flows[Int(parent)].following = flow
+    return flow
+  }
+
+  /// Parses a packet again, if its bytes have changed, and goes on at the point where its program stopped: it is not the context
+  /// of that program any more.
   @inline(never)
   func continueAfterParsing(_ index: PacketIndex, _ context: inout ProgramContext, point: UInt32) {
     let depth = context.depth
@@ -57,11 +79,16 @@ extension Burst {
     if !context.hasConnectionFields { flows.carryConnection(to: context.depth, isCleared: context.isConnectionCleared) }
     context.hasConnectionFields = false
     context.isConnectionCleared = false
-    let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
-    let inPort = context.bridge.number(of: pool[index].inPort)
-    guard unsafe parser.parse(inPort: inPort, into: &key.pointee, &context.layout) else {
-      drop(index, .truncated)
-      return
+    if context.isAsParsed {
+      flows.carryPacket(to: context.depth)
+    } else {
+      let parser = unsafe FlowKeyParser(pool.frame(index), byteCount: Int(pool[index].byteCount))
+      let inPort = context.bridge.number(of: pool[index].inPort)
+      guard unsafe parser.parse(inPort: inPort, into: &key.pointee, &context.layout) else {
+        drop(index, .truncated)
+        return
+      }
+      context.isAsParsed = true
     }
     let parent = context.flow
     context.flow = MegaflowCache.noFlow
@@ -71,7 +98,7 @@ extension Burst {
     {
       unsafe key.pointee.recirculationID = identifier
       context.isKept = true
-      context.flow = unsafe context.bridge.megaflows.lookup(flows.words(depth: context.depth))
+      unsafe context.flow = nextFlow(flows.words(depth: context.depth), after: parent, context.bridge.megaflows)
       if context.hasPath, context.flow != MegaflowCache.noFlow, isCurrent(context) { keepPath(context) }
     }
     context.hasPath = false

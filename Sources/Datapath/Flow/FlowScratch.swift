@@ -29,6 +29,8 @@ import VSwitchCore
   let queues = QueueCounters()
   /// The way of the packet at hand, if it is noted.
   let path: UnsafeMutablePointer<PathCandidate>
+  /// The packet at hand as the tracker sees it.
+  let tracked: UnsafeMutablePointer<TrackedPacket>
   /// Where the ways of the packets of a burst are looked for.
   let pathSets: UnsafeMutablePointer<UInt32>
   /// By slot: packets to controllers in the second that it is.
@@ -56,6 +58,7 @@ import VSwitchCore
     translation = TranslationMemory()
     unsafe path = .allocate(capacity: 1)
     unsafe path.initialize(to: PathCandidate())
+    unsafe tracked = .allocate(capacity: 1)
     unsafe pathSets = .allocate(capacity: FlowScratch.fetchLimit)
     unsafe pathSets.initialize(repeating: 0, count: FlowScratch.fetchLimit)
     unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
@@ -72,6 +75,7 @@ import VSwitchCore
     unsafe hits.deallocate()
     translation.deallocate()
     unsafe path.deallocate()
+    unsafe tracked.deallocate()
     unsafe pathSets.deallocate()
     unsafe controllerPackets.deallocate()
     unsafe learned.deallocate()
@@ -92,6 +96,14 @@ import VSwitchCore
     for word in 26..<36 {
       unsafe keys[depth].words[word] = isCleared ? 0 : keys[depth &- 1].words[word]
     }
+  }
+
+  /// Gives the key of a packet that has come back once more, as it was, what the packet brings.
+  /// - Parameter depth: times that it has come back, from 1 on.
+  @inline(__always)
+  func carryPacket(to depth: Int) {
+    for word in 0..<FlowKey.packetWordCount { unsafe keys[depth].words[word] = keys[depth &- 1].words[word] }
+    unsafe keys[depth].recirculationID = 0
   }
 
   /// Room for a program.

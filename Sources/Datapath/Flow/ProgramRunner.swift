@@ -31,6 +31,12 @@ struct ProgramContext {
   var hasPath = false
   /// The packet is not as it came any more.
   var isChanged = false
+  /// The packet is what its key at this depth, and `layout`, were made of.
+  var isAsParsed = false
+  /// The packet is what `FlowScratch.tracked` was made of, unless that is another packet.
+  var isAsTracked = false
+  /// Its checksums were found right; what is changed keeps them so.
+  var isChecked = false
   /// Of a packet from a controller; nil: the tables decide. They are gone through again when it comes back.
   var actions: RuleCode?
 
@@ -39,6 +45,18 @@ struct ProgramContext {
     self.bridge = bridge
     self.version = version
     self.now = now
+  }
+
+  /// Notes that the packet's bytes change.
+  mutating func noteChange() {
+    isChanged = true
+    noteTranslation()
+  }
+
+  /// Notes that the tracker has changed them, which it does not before it has all of a datagram.
+  mutating func noteTranslation() {
+    isAsParsed = false
+    isAsTracked = false
   }
 }
 
@@ -84,7 +102,7 @@ extension Burst {
         .copyTTLInwards:
         guard let own = alone(index) else { return }
         index = own
-        context.isChanged = true
+        context.noteChange()
         guard edit(index, step, &context.layout) else {
           drop(index, .headersTooLong)
           return
@@ -110,6 +128,7 @@ extension Burst {
         case .remark(let precedenceLevel):
           guard let own = alone(index) else { return }
           index = own
+          context.noteChange()
           remark(index, precedenceLevel, context.layout)
         }
       case .clone:

@@ -100,12 +100,12 @@ public struct ActionStep: Equatable, Sendable {
   /// Flags of `conntrack`.
   public struct ConntrackFlags: OptionSet, Sendable {
     public let rawValue: UInt16
-    public init(rawValue: UInt16) { self.rawValue = rawValue }
-    public static let commits = ConntrackFlags(rawValue: 1 << 0)
-    public static let forces = ConntrackFlags(rawValue: 1 << 1)
+    @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
+    @inlinable public static var commits: ConntrackFlags { ConntrackFlags(rawValue: 1 << 0) }
+    @inlinable public static var forces: ConntrackFlags { ConntrackFlags(rawValue: 1 << 1) }
     /// The packet, as it comes back, goes on at point `high` of this translation.
-    public static let recirculates = ConntrackFlags(rawValue: 1 << 2)
-    public static let translates = ConntrackFlags(rawValue: 1 << 3)
+    @inlinable public static var recirculates: ConntrackFlags { ConntrackFlags(rawValue: 1 << 2) }
+    @inlinable public static var translates: ConntrackFlags { ConntrackFlags(rawValue: 1 << 3) }
   }
 
   public var operation: Operation

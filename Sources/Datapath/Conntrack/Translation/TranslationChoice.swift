@@ -16,8 +16,9 @@ extension ConnectionTracker {
   /// - Parameters:
   ///   - reply: of a connection that is not translated; changed.
   ///   - tuple: of its first packet.
-  /// - Returns: false if every one that was tried is another connection's.
-  func choose(_ reply: inout ConnectionTuple, _ tuple: ConnectionTuple, _ range: TranslationRange, now: UInt32) -> Bool
+  /// - Returns: the hash of that tuple; nil if every one that was tried is another connection's.
+  func choose(_ reply: inout ConnectionTuple, _ tuple: ConnectionTuple, _ range: TranslationRange, now: UInt32)
+    -> UInt32?
   {
     guard range.kind != .none, !range.hasAddresses || range.isIPv6 == tuple.isIPv6 else {
       return makeUnique(&reply, tuple, now: now)
@@ -26,6 +27,10 @@ extension ConnectionTracker {
     let own = isSource ? reply.destination : reply.source
     let first = range.hasAddresses ? range.first : own
     let last = range.hasAddresses ? range.last : own
+    if first == last, !range.hasPorts {
+      if isSource { reply.destination = first } else { reply.source = first }
+      return makeUnique(&reply, tuple, now: now)
+    }
     // Wraps to 0 for a range of all addresses there are.
     let count = last &- first &+ 1
     var hash = SipHash(range.isPersistent ? ConnectionTracker.persistentKey : choiceKey)
@@ -38,20 +43,20 @@ extension ConnectionTracker {
     }
     let chosen = hash.finish()
     let spread = UInt128(chosen) << 64 | UInt128(chosen &* 0x9e37_79b9_7f4a_7c15)
-    let offset = count == 0 ? spread : spread % count
+    let offset = count == 0 ? spread : count >> 64 == 0 ? UInt128(chosen % UInt64(truncatingIfNeeded: count)) : spread % count
     let tries = count == 0 ? ConnectionTracker.addressProbes : Int(min(count, UInt128(ConnectionTracker.addressProbes)))
     for step in 0..<tries {
       let sum = offset &+ UInt128(step)
       let address = first &+ (count == 0 ? sum : sum >= count ? sum &- count : sum)
       if isSource { reply.destination = address } else { reply.source = address }
-      if choosePort(&reply, tuple, range, hash: chosen, now: now) { return true }
+      if let hash = choosePort(&reply, tuple, range, hash: chosen, now: now) { return hash }
     }
-    return false
+    return nil
   }
 
   private func choosePort(
     _ reply: inout ConnectionTuple, _ tuple: ConnectionTuple, _ range: TranslationRange, hash: UInt64, now: UInt32
-  ) -> Bool {
+  ) -> UInt32? {
     guard range.hasPorts, tuple.hasPorts else {
       // Without a range the port is kept; should that be taken, it is the client's that changes, also where the server's
       // address is translated: a client does not see which port the server takes it for.
@@ -70,18 +75,18 @@ extension ConnectionTracker {
     for step in 0..<min(count, ConnectionTracker.portProbes) {
       let port = UInt16(truncatingIfNeeded: first &+ (start &+ step) % count)
       if isSource { reply.destinationPort = port } else { reply.sourcePort = port }
-      if isFree(reply, now: now) { return true }
+      if let hash = freeHash(reply, now: now) { return hash }
     }
-    guard !isSource else { return false }
+    guard !isSource else { return nil }
     // One port for many clients: theirs may change instead.
     return makeUnique(&reply, tuple, now: now)
   }
 
   /// Changes the client's port or identifier until no other connection has the tuple.
-  /// - Returns: false if none was found.
-  func makeUnique(_ reply: inout ConnectionTuple, _ tuple: ConnectionTuple, now: UInt32) -> Bool {
-    if isFree(reply, now: now) { return true }
-    guard tuple.hasPorts || tuple.isICMP else { return false }
+  /// - Returns: its hash; nil if none was found.
+  func makeUnique(_ reply: inout ConnectionTuple, _ tuple: ConnectionTuple, now: UInt32) -> UInt32? {
+    if let hash = freeHash(reply, now: now) { return hash }
+    guard tuple.hasPorts || tuple.isICMP else { return nil }
     let own = tuple.sourcePort
     let first: Int
     let count: Int
@@ -102,12 +107,15 @@ extension ConnectionTracker {
     for step in 0..<min(count, ConnectionTracker.portProbes) {
       let port = UInt16(truncatingIfNeeded: first &+ (start &+ step) % count)
       if tuple.isICMP { reply.sourcePort = port } else { reply.destinationPort = port }
-      if isFree(reply, now: now) { return true }
+      if let hash = freeHash(reply, now: now) { return hash }
     }
-    return false
+    return nil
   }
 
-  private func isFree(_ tuple: ConnectionTuple, now: UInt32) -> Bool {
-    table.lookup(tuple, hash: table.hash(tuple), now: now) == nil
+  /// The hash of a tuple that is no connection's; nil if it is one's.
+  @inline(__always)
+  func freeHash(_ tuple: ConnectionTuple, now: UInt32) -> UInt32? {
+    let hash = table.hash(tuple)
+    return table.lookup(tuple, hash: hash, now: now) == nil ? hash : nil
   }
 }

@@ -252,12 +252,10 @@ struct FlowPipelineRun {
     return zip(expected, packets).allSatisfy { message, packet in
       let frame = message.packet.frame
       let words = [packet.pipeline.words[15]] + (18..<26).map { packet.pipeline.words[$0] }
-      // What waits for the controller is sent whole.
-      let isWhole = message.byteCount == 0xffff || packet.continuation != nil
       return message.reason == packet.reason.rawValue && message.controller == packet.controllerID
         && message.cookie == packet.cookie && message.table == packet.table && message.userData == packet.userData
         && message.pipeline == words && packet.totalByteCount == frame.count
-        && packet.data == (isWhole ? frame : Array(frame.prefix(Int(message.byteCount))))
+        && packet.data == frame && packet.inPort == message.inPort
     }
   }
 

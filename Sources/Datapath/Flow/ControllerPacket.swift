@@ -8,6 +8,7 @@ import VSwitchCore
 package struct ControllerPacket: Equatable, Sendable {
   /// Number of the bridge, as `Datapath` gave it.
   package var bridge: UInt32
+  /// As the pipeline says: an action may have set it.
   package var inPort: UInt32
   package var reason: ControllerAction.Reason
   package var controllerID: UInt16
@@ -80,11 +81,8 @@ extension Burst {
     }
     let frame = unsafe UnsafeRawBufferPointer(pool.bytes(copy))
     let continuationByteCount = step.maskHigh == 0 ? 0 : self.continuationByteCount(context)
-    // A message of OpenFlow has 64 KB. What goes on later is sent whole: it comes back.
-    let byteCount =
-      continuationByteCount > 0
-      ? min(frame.count, 65_000 &- 2 &* continuationByteCount)
-      : min(frame.count, step.number >= 0xffff ? 65_000 : Int(step.number))
+    // A message of OpenFlow has 64 KB.
+    let byteCount = min(frame.count, 65_000 &- 2 &* continuationByteCount)
     let userDataCount = min(Int(truncatingIfNeeded: step.maskLow & 0xffff), block.count &* 32)
     let fields = unsafe pipelineFields(block, context)
     var pairCount = 0
@@ -98,7 +96,7 @@ extension Burst {
     let ring = context.bridge.events
     ring.put(EventKind.controllerPacket)
     ring.put(context.bridge.identifier)
-    ring.put(context.bridge.number(of: slot))
+    ring.put(step.number)
     ring.put(UInt32(step.field))
     ring.put(UInt32(step.half))
     ring.put(UInt32(truncatingIfNeeded: step.high &>> 32))

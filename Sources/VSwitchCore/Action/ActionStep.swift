@@ -15,8 +15,8 @@ public struct ActionStep: Equatable, Sendable {
     case flood
     /// A copy to every port but `number`; cut to `low` bytes if that is not 0.
     case all
-    /// To controllers: `field` the reason (`ControllerAction.Reason`), `half` the controller's id, `number` the most bytes,
-    /// `low` the cookie, `high` table << 32 | meter (0: none), `maskLow` bytes of user data, `maskHigh` 0, or
+    /// To controllers: `field` the reason (`ControllerAction.Reason`), `half` the controller's id, `number` the port that it
+    /// came in by as the pipeline says, `low` the cookie, `high` table << 32 | meter (0: none), `maskLow` bytes of user data, `maskHigh` 0, or
     /// the point where the packet goes on when the controller says so, plus 1. Followed by `data` steps with the user data, then by `setPipeline` steps: `blockCount` steps in all.
     case controller
     /// In a `controller`: word `number` of the flow key is `low`, as the pipeline has set it.

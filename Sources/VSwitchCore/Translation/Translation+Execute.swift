@@ -11,14 +11,12 @@ extension Translation {
     case .writeActions: writeActions(step)
     case .writeMetadata: state.write(.metadata, UInt128(step[1]), mask: UInt128(step[2]))
     case .gotoTable: gotoTable(UInt8(truncatingIfNeeded: argument))
-    case .output: output(to: PortNumber(argument), controllerByteCount: UInt16(truncatingIfNeeded: step[1]), cut: 0)
+    case .output: output(to: PortNumber(argument), cut: 0)
     case .outputField:
       let number = read(PackedSubfield(bits: argument))
       guard number <= UInt128(UInt32.max) else { return }
-      output(
-        to: PortNumber(UInt32(truncatingIfNeeded: number)),
-        controllerByteCount: UInt16(truncatingIfNeeded: step[1]), cut: 0)
-    case .outputTruncated: output(to: PortNumber(argument), controllerByteCount: 0xffff, cut: step[1])
+      output(to: PortNumber(UInt32(truncatingIfNeeded: number)), cut: 0)
+    case .outputTruncated: output(to: PortNumber(argument), cut: step[1])
     case .controller: controller(step)
     case .enqueue: enqueue(PortNumber(argument), queue: UInt32(truncatingIfNeeded: step[1]))
     case .group: group(argument)
@@ -180,7 +178,7 @@ extension Translation {
     } else {
       result.dependencies.usesPorts = true
       controller(
-        reason: .noMatch, id: 0, byteCount: 0xffff, table: table, cookie: .max, meter: nil, userData: nil)
+        reason: .noMatch, id: 0, table: table, cookie: .max, meter: nil, userData: nil)
     }
     if state.setEnd > state.setStart {
       record(.remark(.missDropsActionSet))

@@ -73,7 +73,7 @@ extension Translation {
       // Open vSwitch loads OFPP_NONE, of 16 bits in a field of 16.
       set(destination, UInt128(chosen ?? PortNumber.any.rawValue))
     } else if let chosen {
-      output(to: PortNumber(chosen), controllerByteCount: 0xffff, cut: 0)
+      output(to: PortNumber(chosen), cut: 0)
     } else {
       reason = .noLiveBucket
     }

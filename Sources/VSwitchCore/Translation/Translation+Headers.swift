@@ -208,7 +208,7 @@ extension Translation {
       let cookie = unsafe top.pointee.cookie
       for index in 0..<step.argument {
         controller(
-          reason: .invalidTTL, id: UInt16(truncatingIfNeeded: step[1 &+ Int(index)]), byteCount: 0xffff, table: table,
+          reason: .invalidTTL, id: UInt16(truncatingIfNeeded: step[1 &+ Int(index)]), table: table,
           cookie: cookie, meter: nil, userData: nil)
       }
       endList()
@@ -236,7 +236,7 @@ extension Translation {
       let table = unsafe top.pointee.table
       let cookie = unsafe top.pointee.cookie
       controller(
-        reason: .invalidTTL, id: 0, byteCount: 0xffff, table: table, cookie: cookie, meter: nil, userData: nil)
+        reason: .invalidTTL, id: 0, table: table, cookie: cookie, meter: nil, userData: nil)
       endList()
       return
     }

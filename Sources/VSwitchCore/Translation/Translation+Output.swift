@@ -2,10 +2,8 @@
 // Standard: OpenFlow 1.5 §4.5 (reserved ports), §7.2.1.1 (port configuration).
 
 extension Translation {
-  /// - Parameters:
-  ///   - controllerByteCount: how much of the packet a controller gets.
-  ///   - cut: length that the packet is cut to; 0 for none.
-  mutating func output(to port: PortNumber, controllerByteCount: UInt16, cut: UInt64) {
+  /// - Parameter cut: length that the packet is cut to; 0 for none.
+  mutating func output(to port: PortNumber, cut: UInt64) {
     let inPort = state.key.inPort
     switch port {
     case .inPort: send(to: inPort, cut: cut)
@@ -18,8 +16,7 @@ extension Translation {
       let table = unsafe top.pointee.table
       let cookie = unsafe top.pointee.cookie
       controller(
-        reason: controllerReason, id: 0, byteCount: controllerByteCount, table: table, cookie: cookie, meter: nil,
-        userData: nil)
+        reason: controllerReason, id: 0, table: table, cookie: cookie, meter: nil, userData: nil)
     case .any, .unset: break
     default:
       guard port.rawValue != inPort else {
@@ -90,26 +87,28 @@ extension Translation {
     let table = unsafe top.pointee.table
     let cookie = unsafe top.pointee.cookie
     controller(
-      reason: reason, id: UInt16(truncatingIfNeeded: argument), byteCount: UInt16(truncatingIfNeeded: step[1]),
-      table: table, cookie: cookie, meter: argument & 1 << 25 != 0 ? UInt32(truncatingIfNeeded: step[1] >> 32) : nil,
-      userData: step, pausesAt: pauses ? nextPoint &- 1 : nil)
+      reason: reason, id: UInt16(truncatingIfNeeded: argument), table: table, cookie: cookie,
+      meter: argument & 1 << 25 != 0 ? UInt32(truncatingIfNeeded: step[1] >> 32) : nil, userData: step,
+      pausesAt: pauses ? nextPoint &- 1 : nil)
     if pauses {
       leave(at: nextPoint &- 1, .continuesAfterController)
       suspend()
     }
   }
 
+  /// The whole packet is sent whatever `max_len` says: nothing is kept here that a controller could ask for (OpenFlow 1.5
+  /// §6.1.2).
   /// - Parameters:
   ///   - cookie: all ones if there is no rule.
   ///   - userData: the code step that has it.
   ///   - pausesAt: the point where the packet goes on when the controller says so.
   mutating func controller(
-    reason: ControllerAction.Reason, id: UInt16, byteCount: UInt16, table: UInt8, cookie: UInt64, meter: UInt32?,
-    userData: CodeStep?, pausesAt: UInt32? = nil
+    reason: ControllerAction.Reason, id: UInt16, table: UInt8, cookie: UInt64, meter: UInt32?, userData: CodeStep?,
+    pausesAt: UInt32? = nil
   ) {
     guard !isReplaying else { return }
     let index = program.count
-    var step = ActionStep(.controller, number: UInt32(byteCount), half: id, field: reason.rawValue)
+    var step = ActionStep(.controller, number: state.key.inPort, half: id, field: reason.rawValue)
     step.low = cookie
     step.high = UInt64(table) << 32 | UInt64(meter ?? 0)
     step.maskLow = userData?[2] ?? 0

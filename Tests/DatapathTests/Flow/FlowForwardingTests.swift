@@ -109,13 +109,37 @@ import VSwitchCore
     let packets = bridge.takeControllerPackets()
     #expect(packets.count == 1)
     let packet = try #require(packets.first)
-    #expect(packet.data == Array(frame()[..<40]) && packet.totalByteCount == frame().count)
+    // Whole, whatever the rule says: nothing is kept here that the controller could ask for.
+    #expect(packet.data == frame() && packet.totalByteCount == frame().count)
     #expect(packet.reason == .action && packet.inPort == 1 && packet.table == 0)
     #expect(packet.pipeline[.reg0] == 7)
     #expect(ports(bridge, frame(), in: "p2") == [])
     let missed = try #require(bridge.takeControllerPackets().first)
     #expect(missed.reason == .noMatch && missed.data == frame())
     #expect(bridge.counters(bridge: "br0", port: "p1").forwardedPackets == 1)
+  }
+
+  /// As with Open vSwitch: a resubmit's port is for its lookup alone, a port that was set stays set.
+  @Test func controllersAreToldTheEntryPortThatThePipelineHas() throws {
+    let bridge = try DatapathHarness.bridge()
+    let toController = Action.output(.controller, maximumByteCount: 0xffff)
+    let resubmit = Action.resubmit(port: PortNumber(7), table: 1, withConntrackTuple: false)
+    let change = Action.setField(.inPort, value: 9, mask: 0xffff_ffff)
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear, rule([(.inPort, 1)], [resubmit]), rule(table: 1, [(.inPort, 7)], [toController, change]),
+        rule([(.inPort, 2)], [change, toController]),
+      ])
+    func told() -> [UInt32] { bridge.takeControllerPackets().map(\.inPort) }
+    _ = ports(bridge, frame())
+    #expect(told() == [1])
+    _ = ports(bridge, frame(), in: "p2")
+    #expect(told() == [9])
+    for inPort in [PortNumber.controller, .any, PortNumber(3), .local] {
+      _ = try bridge.sendPacket(bridge: "br0", inPort: inPort, actions: [toController], data: frame())
+      #expect(told() == [inPort.rawValue])
+    }
   }
 
   @Test func aControllersPacketGoesThroughTheTablesAndCounts() throws {

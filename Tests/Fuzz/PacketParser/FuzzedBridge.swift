@@ -37,8 +37,12 @@ final class FuzzedBridge {
     let second = harness.receive(bridge: "br0", port: port, frame: frame, offload: offload)
     _ = harness.takeControllerPackets()
     let after = harness.counters(bridge: "br0", port: port)
-    // What NORMAL has learned of the first may send the second elsewhere.
-    if number != 1, first != second { fatalError("cached: \(second)\nnot cached: \(first)") }
+    // What NORMAL has learned of the first may send the second elsewhere. Fragments that are cut here have numbers of their
+    // own each time: of them only ports and lengths are the same.
+    let isSame =
+      offload.segmentationType == OffloadMetadata.gsoUFO
+      ? first.map { "\($0.port) \($0.frame.count)" } == second.map { "\($0.port) \($0.frame.count)" } : first == second
+    if number != 1, !isSame { fatalError("cached: \(second)\nnot cached: \(first)") }
     let ended =
       after.forwardedPackets - before.forwardedPackets + after.receiveDrops.values.reduce(0, +)
       - before.receiveDrops.values.reduce(0, +)

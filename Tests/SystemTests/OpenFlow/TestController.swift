@@ -54,11 +54,16 @@ final class TestSession {
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
   /// Connects to a bridge's management socket or to a passive target.
-  init(path: String, _ version: OpenFlowVersion) throws {
+  convenience init(path: String, _ version: OpenFlowVersion) throws {
+    try self.init(rawPath: path)
+    try greet(version)
+  }
+
+  /// Connects, and says nothing yet.
+  init(rawPath path: String) throws {
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     let code = try unsafe withAddress(path) { unsafe connect(descriptor, $0, $1) }
     guard code == 0 else { throw TestFailure("cannot connect to \(path): errno \(errno)") }
-    try greet(version)
   }
 
   deinit { close(descriptor) }

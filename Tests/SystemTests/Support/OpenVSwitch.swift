@@ -77,6 +77,28 @@ final class OpenVSwitch {
     try control.call("time/stop", [])
   }
 
+  /// A bridge with ports in memory of these names, whose OpenFlow numbers are 1, 2 and so on.
+  /// - Parameter arguments: further commands of ovs-vsctl in the same transaction.
+  func addBridge(_ bridge: String, ports names: [String], _ arguments: [String] = []) throws {
+    bridges.append(bridge)
+    var commands = ["--", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=dummy"]
+    for (index, name) in names.enumerated() {
+      ports.append((bridge, name))
+      commands += ["--", "add-port", bridge, name, "--", "set", "interface", name, "type=dummy"]
+      commands += ["ofport_request=\(index + 1)", "options:tx_pcap=\(capturePath(name))"]
+    }
+    try vsctl(commands + arguments)
+  }
+
+  /// Where it speaks OpenFlow of a bridge.
+  func managementSocket(_ bridge: String) -> String { "\(directory)/\(bridge).mgmt" }
+
+  /// A command of its control socket.
+  @discardableResult
+  func command(_ name: String, _ arguments: [String] = []) throws -> String {
+    try control.call(name, arguments) as? String ?? ""
+  }
+
   private func columns(of port: PortConfig) -> [String] {
     let vlan = port.vlan
     var columns = ["vlan_mode=\(vlan.mode.rawValue)", "protected=\(port.isProtected)"]

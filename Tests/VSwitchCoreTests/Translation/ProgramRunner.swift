@@ -189,7 +189,7 @@ struct Translated {
     }
     let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) } }
     return PipelineEffect.ControllerMessage(
-      packet: packet, reason: step.field, controller: step.half, byteCount: UInt16(step.number), cookie: step.low,
+      packet: packet, reason: step.field, controller: step.half, inPort: step.number, cookie: step.low,
       table: UInt8(truncatingIfNeeded: step.high >> 32), userData: Array(bytes.prefix(Int(step.maskLow))),
       pipeline: pipeline)
   }

@@ -37,7 +37,7 @@ package struct DatapathActionsPrinter {
     case .flood: return cut(step) + "flood"
     case .all: return cut(step) + "all"
     case .controller:
-      return "userspace(controller(id=\(step.half),max_len=\(step.number)))"
+      return "userspace(controller(id=\(step.half)))"
     case .setField:
       guard let field = Field(rawValue: step.field) else { return nil }
       return "set(\(field.name)="

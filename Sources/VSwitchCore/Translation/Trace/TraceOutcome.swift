@@ -195,7 +195,7 @@ struct TraceEnd {
     case .normal: "goes to NORMAL: MAC learning and lookup\(cut)"
     case .flood: "leaves every port but \(number) and those with flooding off\(cut)"
     case .all: "leaves every port but \(number)\(cut)"
-    case .controller: "goes to the controller\(step.half == 0 ? "" : " \(step.half)"), at most \(step.number) bytes"
+    case .controller: "goes to the controller\(step.half == 0 ? "" : " \(step.half)")"
     case .meter: "is measured by meter \(step.number), which may drop it"
     case .sample: "is sampled for collector set \(step.number)"
     case .conntrack: "goes to connection tracking in zone \(step.number)"

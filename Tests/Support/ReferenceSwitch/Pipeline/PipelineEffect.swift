@@ -33,7 +33,7 @@ package indirect enum PipelineEffect: Equatable, Sendable {
     package var packet: PipelinePacket
     package var reason: UInt8
     package var controller: UInt16
-    package var byteCount: UInt16
+    package var inPort: UInt32
     package var cookie: UInt64
     package var table: UInt8
     package var userData: [UInt8]
@@ -41,13 +41,13 @@ package indirect enum PipelineEffect: Equatable, Sendable {
     package var pipeline: [UInt64]
 
     package init(
-      packet: PipelinePacket, reason: UInt8, controller: UInt16, byteCount: UInt16, cookie: UInt64, table: UInt8,
+      packet: PipelinePacket, reason: UInt8, controller: UInt16, inPort: UInt32, cookie: UInt64, table: UInt8,
       userData: [UInt8], pipeline: [UInt64]
     ) {
       self.packet = packet
       self.reason = reason
       self.controller = controller
-      self.byteCount = byteCount
+      self.inPort = inPort
       self.cookie = cookie
       self.table = table
       self.userData = userData

@@ -149,7 +149,7 @@ struct ReferenceWalk {
     if let miss = pipeline.missBehaviour[number], miss != .drop,
       pipeline.ports[inPort]?.contains(.noPacketIn) != true
     {
-      toController(reason: .noMatch, id: 0, byteCount: 0xffff, userData: [], cookie: .max, table: number)
+      toController(reason: .noMatch, id: 0, userData: [], cookie: .max, table: number)
     }
     clearSet()
     return .goesOn

@@ -5,15 +5,15 @@ import VSwitchCore
 extension ReferenceWalk {
   mutating func run(_ action: Action) throws -> Flow {
     switch action {
-    case .output(let port, let byteCount): return try output(port, byteCount: byteCount)
-    case .outputField(let source, let byteCount):
+    case .output(let port, _): return try output(port)
+    case .outputField(let source, _):
       let number = source.value(in: key)
-      return number > 0xffff_ffff ? .goesOn : try output(PortNumber(UInt32(number)), byteCount: byteCount)
-    case .outputTruncated(let port, let cut): return try output(port, byteCount: 0xffff, cut: UInt64(cut))
+      return number > 0xffff_ffff ? .goesOn : try output(PortNumber(UInt32(number)))
+    case .outputTruncated(let port, let cut): return try output(port, cut: UInt64(cut))
     case .controller(let controller):
       toController(
         reason: controller.reason == .action ? controllerReason : controller.reason, id: controller.controllerID,
-        byteCount: controller.maximumByteCount, userData: controller.userData, cookie: cookie, table: table)
+        userData: controller.userData, cookie: cookie, table: table)
       if controller.pauses {
         runsSet = false
         return .waits
@@ -29,7 +29,7 @@ extension ReferenceWalk {
       if let destination = bundle.destination {
         set(destination, UInt128((chosen ?? .any).rawValue))
       } else if let chosen {
-        return try output(chosen, byteCount: 0xffff)
+        return try output(chosen)
       }
     case .setField(let field, let value, let mask): set(field, value, mask)
     case .move(let source, let destination):
@@ -47,7 +47,7 @@ extension ReferenceWalk {
     case .decrementMPLSTTL:
       guard packet.isMPLS else { break }
       guard key[.mplsTTL] > 1 else {
-        toController(reason: .invalidTTL, id: 0, byteCount: 0xffff, userData: [], cookie: cookie, table: table)
+        toController(reason: .invalidTTL, id: 0, userData: [], cookie: cookie, table: table)
         return .endsList
       }
       set(.mplsTTL, key[.mplsTTL] - 1, 0xff)
@@ -55,7 +55,7 @@ extension ReferenceWalk {
       guard satisfies(.ip) else { break }
       guard key.ipTTL > 1 else {
         for id in controllers {
-          toController(reason: .invalidTTL, id: id, byteCount: 0xffff, userData: [], cookie: cookie, table: table)
+          toController(reason: .invalidTTL, id: id, userData: [], cookie: cookie, table: table)
         }
         return .endsList
       }
@@ -105,7 +105,7 @@ extension ReferenceWalk {
 
   // MARK: Outputs
 
-  private mutating func output(_ port: PortNumber, byteCount: UInt16, cut: UInt64 = 0) throws -> Flow {
+  private mutating func output(_ port: PortNumber, cut: UInt64 = 0) throws -> Flow {
     switch port {
     case .inPort: send(inPort, cut: cut)
     case .table: return try lookup(0)
@@ -113,8 +113,7 @@ extension ReferenceWalk {
     case .flood: effects.append(.flood(inPort: inPort, packet, cut: cut, queue: queue))
     case .all: effects.append(.all(inPort: inPort, packet, cut: cut, queue: queue))
     case .controller:
-      toController(
-        reason: controllerReason, id: 0, byteCount: byteCount, userData: [], cookie: cookie, table: table)
+      toController(reason: controllerReason, id: 0, userData: [], cookie: cookie, table: table)
     case .any, .unset: break
     default: if port.rawValue != inPort { send(port.rawValue, cut: cut) }
     }
@@ -133,12 +132,12 @@ extension ReferenceWalk {
   }
 
   mutating func toController(
-    reason: ControllerAction.Reason, id: UInt16, byteCount: UInt16, userData: [UInt8], cookie: UInt64, table: UInt8
+    reason: ControllerAction.Reason, id: UInt16, userData: [UInt8], cookie: UInt64, table: UInt8
   ) {
     effects.append(
       .controller(
         PipelineEffect.ControllerMessage(
-          packet: packet, reason: reason.rawValue, controller: id, byteCount: byteCount, cookie: cookie, table: table,
+          packet: packet, reason: reason.rawValue, controller: id, inPort: inPort, cookie: cookie, table: table,
           userData: userData, pipeline: [own.words[15]] + (18..<26).map { own.words[$0] })))
   }
 

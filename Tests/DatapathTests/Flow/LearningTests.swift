@@ -61,6 +61,34 @@ import VSwitchCore
     }
   }
 
+  /// What comes behind `learn` sees that the rule is made: its first packet, those of the cached flow, and other flows'.
+  @Test func theResultOfLearningIsInItsBit() throws {
+    let bridge = try makeSwitch(bridges: ["br0"])
+    for (limit, bit) in [(UInt32(0), 0), (10, 5)] {
+      var learn = LearnAction(table: 1)
+      learn.limit = limit
+      learn.flags = .writeResult
+      learn.result = Subfield(.reg1, firstBit: bit, bitCount: 1)
+      learn.specifications = [.match(.field(Subfield(.ethernetSource)), to: Subfield(.ethernetDestination))]
+      // The other bits stay.
+      try bridge.changeFlows(
+        bridge: "br0",
+        [
+          clear,
+          rule([], [.setField(.reg1, value: 0xf00, mask: 0xffff_ffff), .learn(learn)], goto: 2),
+          rule(table: 2, [(.reg1, 0xf00 | 1 << UInt128(bit))], [output(2)]),
+        ])
+      for source in [UInt32(1), 1, 3, 1] {
+        let frame = FrameBuilder.ethernet(
+          to: FrameBuilder.address(2), from: FrameBuilder.address(source), etherType: 0x1234,
+          Array(repeating: 7, count: 50))
+        #expect(bridge.receive(bridge: "br0", port: "br0p1", frame: frame).map(\.port) == ["br0p2"])
+        _ = bridge.handleEvents()
+      }
+      #expect(learnedCount(bridge) == 2)
+    }
+  }
+
   @Test func everyPacketOfACachedFlowIsToldOnceASecond() throws {
     let bridge = try makeSwitch(bridges: ["br0"])
     try bridge.changeFlows(bridge: "br0", learning)

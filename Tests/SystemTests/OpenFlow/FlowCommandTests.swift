@@ -217,6 +217,51 @@ struct FlowCommandTests {
     }
   }
 
+  /// A line for each.
+  @Test(arguments: ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"])
+  func monitorPrintsJSON(version: String) throws {
+    try withSwitch { daemon in
+      let monitor = try BackgroundCommand([
+        Self.program, "--run-dir", daemon.runDirectory, "--json", "-O", version, "monitor", "br0", "watch:table=1",
+      ])
+      defer { monitor.kill9() }
+      func events() throws -> [[String: Any]] {
+        try monitor.output.split(separator: "\n").map {
+          try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any], "\($0)")
+        }
+      }
+      func event(_ name: String) throws -> [String: Any]? { try events().last { $0["event"] as? String == name } }
+      // What there is comes first, once it watches.
+      #expect(
+        try eventually(.seconds(10)) {
+          _ = try vsctl(daemon, ["add-flow", "br0", "table=1,priority=4,cookie=9,arp,actions=p2"])
+          return try event("flow_initial") != nil || event("flow_added") != nil || event("flow_modified") != nil
+        }, "\(monitor.output)\(monitor.errorOutput)")
+      for line in [
+        "add-flow br0 table=1,priority=7,cookie=0x1f,udp,tp_dst=53,actions=dec_ttl,p2",
+        "mod-flows br0 table=1,udp,actions=drop", "del-flows br0 table=1,udp",
+        "add-flow br0 table=0,priority=3,cookie=5,udp,actions=controller",
+        "packet-out br0 in_port=p1,packet=ffffffffffff02000000000108004500001c00000000401100000a0000010a00000210e110e200080000,actions=table",
+        "mod-port br0 p1 no-forward",
+      ] { #expect(try vsctl(daemon, line.split(separator: " ").map(String.init)).isSuccess, "\(line)") }
+      #expect(
+        try eventually { try event("port_changed") != nil && event("packet_in") != nil },
+        "\(monitor.output)\(monitor.errorOutput)")
+      let added = try #require(try event("flow_added"), "\(monitor.output)")
+      #expect(added["table"] as? Int == 1 && added["priority"] as? Int == 7 && added["cookie"] as? String == "0x1f")
+      #expect(added["match"] as? String == "udp,tp_dst=53" && added["actions"] as? String == "dec_ttl,output:p2")
+      #expect(try event("flow_modified")?["actions"] as? String == "drop")
+      #expect(try event("flow_deleted")?["reason"] as? String == "delete")
+      let packet = try #require(try event("packet_in"))
+      #expect(
+        packet["in_port"] as? String == "p1" && packet["table"] as? Int == 0 && packet["cookie"] as? String == "0x5")
+      #expect(packet["total_bytes"] as? Int == 42 && (packet["packet"] as? String)?.hasPrefix("ffffffffffff02") == true)
+      #expect((packet["headers"] as? String)?.hasPrefix("udp,vlan_tci=0x0000,dl_src=02:00:00:00:00:01,") == true)
+      let port = try #require(try event("port_changed")?["port"] as? [String: Any])
+      #expect(port["name"] as? String == "p1" && (port["config"] as? [String])?.contains("NO_FWD") == true)
+    }
+  }
+
   /// What both say of rules that they watch, without the titles.
   @Test(
     .enabled(if: TestEnvironment.hasProgram("ovs-ofctl"), "needs ovs-ofctl"),

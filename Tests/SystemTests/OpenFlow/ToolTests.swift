@@ -1,5 +1,6 @@
 // Debian's ovs-ofctl on a bridge's management socket, and hosts whose packets then go as its rules say.
 
+import Foundation
 import TestSupport
 import Testing
 
@@ -253,6 +254,47 @@ struct OpenFlowToolTests {
           return monitor.errorOutput.contains(expected)
         }, "\(monitor.errorOutput)")
       #expect(monitor.errorOutput.contains("in_port=1 (via action)"), "\(monitor.errorOutput)")
+    }
+  }
+
+  /// Connections of two zones: one goes by its zone, one by its zone and addresses, at last all.
+  @Test(arguments: Step.all) func connectionsAreForgottenByZoneAndByAddresses(version: String) throws {
+    try ConnectivityTests.withTwoHosts { lab, daemon, a, _ throws in
+      for zone in [7, 9] {
+        _ = try ofctl(
+          daemon, ["add-flow", "priority=7,icmp,icmp_type=8,ip_dscp=\(zone),actions=ct(commit,zone=\(zone)),normal"])
+      }
+      func ping() throws {
+        for zone in [7, 9] { try lab.run(["ping", "-n", "-c", "1", "-Q", "\(zone << 2)", "10.1.0.2"], in: a) }
+      }
+      func zones() throws -> [Int] {
+        let list = try daemon.configure("--json conntrack list")
+        let result = try JSONSerialization.jsonObject(with: Data(list.utf8)) as? [String: Any]
+        return (result?["connections"] as? [[String: Any]] ?? []).compactMap { $0["zone"] as? Int }.sorted()
+      }
+      func flush(_ words: String...) throws {
+        let command = words[0]
+        _ = try ofctl(daemon, [command] + words.dropFirst(), version: version)
+      }
+      try ping()
+      #expect(try zones() == [7, 9])
+      try flush("ct-flush-zone", "7")
+      #expect(try zones() == [9])
+      try ping()
+      #expect(try zones() == [7, 9, 9])
+      // Others' addresses, another zone's: nothing goes.
+      try flush("ct-flush", "zone=9", "ct_nw_src=10.1.0.9")
+      try flush("ct-flush", "zone=8", "ct_nw_src=10.1.0.1")
+      #expect(try zones() == [7, 9, 9])
+      try flush("ct-flush", "zone=9", "ct_nw_src=10.1.0.1")
+      #expect(try zones() == [7])
+      try ping()
+      // The answer's addresses.
+      try flush("ct-flush", "zone=9", "", "ct_nw_src=10.1.0.2,ct_nw_dst=10.1.0.1")
+      #expect(try zones() == [7, 7])
+      try ping()
+      try flush("ct-flush")
+      #expect(try zones() == [])
     }
   }
 

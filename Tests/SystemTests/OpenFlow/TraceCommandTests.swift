@@ -108,6 +108,53 @@ struct TraceCommandTests {
     }
   }
 
+  /// The same packet as a match, in hexadecimal, in a file and on standard input, as text and as JSON.
+  @Test func aTraceIsTheSameHoweverThePacketIsGiven() throws {
+    try withVLANs { lab, daemon, _, _ in
+      #expect(
+        try vsctl(
+          daemon, ["add-group", "br0", "group_id=3,type=all,bucket=actions=resubmit(,2),bucket=actions=output:t"]
+        )
+        .isSuccess)
+      #expect(try vsctl(daemon, ["add-flow", "br0", "priority=9,udp,actions=set_field:5->reg0,group:3"]).isSuccess)
+      #expect(
+        try vsctl(daemon, ["add-flow", "br0", "table=2,priority=8,reg0=5,udp,tp_dst=53,actions=output:b"]).isSuccess)
+      let udp = FrameBuilder.udp(from: [10, 1, 0, 1], to: [10, 1, 0, 2], sourcePort: 5, destinationPort: 53, [])
+      let frame = FrameBuilder.ethernet(
+        to: FrameBuilder.address(2), from: FrameBuilder.address(1), etherType: 0x0800,
+        FrameBuilder.ipv4(from: [10, 1, 0, 1], to: [10, 1, 0, 2], protocol: 17, udp))
+      let flow =
+        "in_port=a,udp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_src=10.1.0.1,nw_dst=10.1.0.2,nw_ttl=64,tp_src=5,tp_dst=53"
+      let count = UInt8(frame.count)
+      let file: [UInt8] =
+        [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0] + Array(repeating: 0, count: 8) + [0xff, 0xff, 0, 0, 1, 0, 0, 0]
+        + Array(repeating: 0, count: 8) + [count, 0, 0, 0, count, 0, 0, 0] + frame
+      let path = "\(lab.directory)/one.pcap"
+      try Data(file).write(to: URL(filePath: path))
+      let ways: [(words: [String], input: [UInt8])] = [
+        ([flow], []), (["in_port=a", "--packet", frame.hexadecimal], []), (["in_port=a", "--pcap", path], []),
+        (["in_port=a", "--pcap", "-"], file),
+      ]
+      func run(_ options: [String], _ way: (words: [String], input: [UInt8])) throws -> String {
+        let result = try runCommand(
+          [TestEnvironment.programDirectory + "/vsctl", "--run-dir", daemon.runDirectory] + options + ["trace", "br0"]
+            + way.words, input: way.input)
+        #expect(result.isSuccess, "\(way.words): \(result.errorOutput)")
+        return result.output
+      }
+      let texts = try ways.map { try run([], $0) }
+      #expect(Set(texts).count == 1, "\(texts)")
+      #expect(texts[0].contains("leaves port b") && texts[0].contains("leaves port t"), "\(texts[0])")
+      for json in try ways.map({ try run(["--json"], $0) }) {
+        let traces = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [[String: Any]])
+        #expect(traces.count == 1 && traces[0]["text"] as? String == texts[0].trimmingCharacters(in: .newlines))
+        let steps = try #require(traces[0]["steps"] as? [[String: Any]])
+        #expect(steps.compactMap { $0["table"] as? Int } == [0, 2] || !steps.isEmpty, "\(steps)")
+        #expect(traces[0]["drop"] == nil || traces[0]["drop"] is NSNull)
+      }
+    }
+  }
+
   @Test func cachedFlowsAreListedWithWhatTheyCounted() throws {
     try withLab { lab in
       let daemon = try lab.daemon()

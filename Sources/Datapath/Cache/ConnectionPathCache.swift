@@ -50,6 +50,19 @@ import VSwitchCore
         && UInt64(bigEndian: words[0]) &>> 56 & 1 == 0
     }
 
+    /// What the tracker will take for the packet's tuple, if that may have a path.
+    @inline(__always)
+    func tuple(zone: UInt16) -> ConnectionTuple {
+      let (third, fourth, fifth) = (
+        UInt64(bigEndian: words[2]), UInt64(bigEndian: words[3]), UInt64(bigEndian: words[4])
+      )
+      var tuple = ConnectionTuple()
+      tuple.sourceLow = fourth &>> 16 & 0xffff_ffff
+      tuple.destinationLow = (fourth & 0xffff) &<< 16 | fifth &>> 48
+      tuple.rest = (fifth &>> 16 & 0xffff_ffff) &<< 32 | UInt64(zone) &<< 16 | (third & 0xff) &<< 8 | 4
+      return tuple
+    }
+
     var isTCP: Bool { UInt64(bigEndian: words[2]) & 0xff == 6 }
   }
 

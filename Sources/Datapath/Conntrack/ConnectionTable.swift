@@ -52,6 +52,8 @@ import VSwitchCore
     var watcher: EventRing?
     /// Second of the last burst.
     var clock: UInt32 = 0
+    /// Zone of the connection that was made last.
+    var lastZone: UInt16 = 0
   }
 
   let connections: UnsafeMutablePointer<TrackedConnection>
@@ -113,6 +115,10 @@ import VSwitchCore
     return unsafe connection.pointee.generation == reference.generation && connection.pointee.flags.contains(.isUsed)
       ? connection : nil
   }
+
+  /// Has the processor fetch where a tuple of this hash will be looked for.
+  @inline(__always)
+  func fetch(hash: UInt32) { unsafe coflow_prefetch(UnsafeRawPointer(bucket(hash))) }
 
   /// Has the processor fetch what following a connection reads and writes.
   @inline(__always)
@@ -250,6 +256,7 @@ import VSwitchCore
     unsafe connections[Int(index)].owner = owner
     unsafe connections[Int(index)].flags = .isUsed
     unsafe record.pointee.count &+= 1
+    unsafe state.pointee.lastZone = zone
     unsafe owners[Int(owner)] &+= 1
     unsafe state.pointee.count &+= 1
     return index

@@ -21,6 +21,9 @@ extension Burst {
   /// Shortest frame with the ports in it.
   private static var pathByteCount: UInt32 { 42 }
 
+  /// Connections that begin in one burst so that more are likely in the next.
+  private static var floodCount: UInt64 { 4 }
+
   /// Connections that the processor's nearest cache has room for.
   private static var nearConnections: Int { 128 }
 
@@ -47,6 +50,24 @@ extension Burst {
       unsafe flows.pathSets[position] = paths.fetch(ConnectionPathCache.Key(pool.frame(index)))
     }
     for position in 0..<count { tracker.table.fetch(unsafe paths.connection(set: flows.pathSets[position])) }
+  }
+
+  /// Has the processor fetch where the tracker will look for the connections of the packets of a burst, if many have just begun:
+  /// in a large table each is in another place.
+  @inline(never)
+  func fetchTuples() {
+    let table = tracker.table
+    let created = unsafe table.state.pointee.statistics.created
+    let isFlood = unsafe created &- state.pointee.createdCount >= Burst.floodCount
+    unsafe state.pointee.createdCount = created
+    guard isFlood, unsafe table.state.pointee.count > Burst.nearConnections else { return }
+    let zone = unsafe table.state.pointee.lastZone
+    for position in 0..<min(unsafe state.pointee.pendingCount, FlowScratch.fetchLimit) {
+      let index = unsafe pending[position]
+      guard pool[index].byteCount >= Burst.pathByteCount else { continue }
+      let key = unsafe ConnectionPathCache.Key(pool.frame(index))
+      if key.canHavePath { table.fetch(hash: table.hash(key.tuple(zone: zone))) }
+    }
   }
 
   /// Sends a packet its whole way, if that is known.

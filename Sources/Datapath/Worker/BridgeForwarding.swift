@@ -19,6 +19,7 @@ extension Burst {
     guard unsafe state.pointee.pendingCount > 0 else { return }
     decisions.begin(forwarding, now: unsafe state.pointee.now)
     if unsafe state.pointee.hasPaths { fetchPaths(forwarding) }
+    if unsafe state.pointee.createdCount != tracker.table.state.pointee.statistics.created { fetchTuples() }
     var position = 0
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     while unsafe position < state.pointee.pendingCount {

@@ -56,6 +56,8 @@ import VSwitchCore
     /// There has been one: so that one without any pays nothing for them.
     var hasPaths = false
     let held: HeldFragments
+    /// Connections that had begun when the last burst did.
+    var createdCount: UInt64 = 0
     var dirtyCount = 0
     var pendingCount = 0
     /// Packets came in at patch ports.

@@ -38,4 +38,54 @@ import Testing
       }
     }
   }
+
+  /// Tuples of a table that fills and empties, among them some that no bucket has room for.
+  @Test(arguments: 0..<4) func everyTupleIsFoundWhileTheTableFillsAndEmpties(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let table = try ConnectionTable(key: SipHash.Key(low: random.next(), high: random.next()))
+    defer { table.deallocate() }
+    func tuple(_ number: UInt32, isReply: Bool) -> ConnectionTuple {
+      var tuple = ConnectionTuple()
+      tuple.isIPv6 = false
+      tuple.ipProtocol = 17
+      tuple.sourceLow = UInt64(number)
+      tuple.sourcePort = 7
+      return isReply ? tuple.reversed : tuple
+    }
+    // Every other one has one of two hashes: these are in chains.
+    func hash(_ tuple: ConnectionTuple) -> UInt32 {
+      let number = tuple.sourceLow | tuple.destinationLow
+      return number % 64 == 0 ? UInt32(1 + number % 128) : table.hash(tuple)
+    }
+    var known: [UInt32: UInt32] = [:]
+    for step in 0..<20_000 as Range<UInt32> {
+      let goesOn = step < 12_000 ? random.next() % 4 > 0 : random.next() % 4 == 0
+      if goesOn || known.isEmpty {
+        var refusal = ConnectionTable.Refusal.tableFull
+        let index = try #require(table.take(zone: 0, owner: 1, now: 0, refusal: &refusal))
+        let connection = unsafe table.record(index)
+        unsafe connection.pointee.original = tuple(step, isReply: false)
+        unsafe connection.pointee.reply = tuple(step, isReply: true)
+        unsafe connection.pointee.expiresAt = 100
+        table.link(
+          index, originalHash: hash(tuple(step, isReply: false)), replyHash: hash(tuple(step, isReply: true)))
+        known[step] = index
+      } else if let (number, index) = known.randomElement(using: &random) {
+        table.remove(index)
+        known[number] = nil
+      }
+      guard step % 500 == 499 else { continue }
+      for number in 0...step {
+        for isReply in [false, true] {
+          let tuple = tuple(number, isReply: isReply)
+          let found = table.lookup(tuple, hash: hash(tuple), now: 1)
+          guard found?.index == known[number], found == nil || found?.isReply == isReply else {
+            Issue.record("tuple \(number) at step \(step), seed \(seed): \(String(describing: found))")
+            return
+          }
+        }
+      }
+    }
+    #expect(unsafe table.state.pointee.count == known.count)
+  }
 }

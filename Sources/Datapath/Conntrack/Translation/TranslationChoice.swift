@@ -43,7 +43,8 @@ extension ConnectionTracker {
     }
     let chosen = hash.finish()
     let spread = UInt128(chosen) << 64 | UInt128(chosen &* 0x9e37_79b9_7f4a_7c15)
-    let offset = count == 0 ? spread : count >> 64 == 0 ? UInt128(chosen % UInt64(truncatingIfNeeded: count)) : spread % count
+    let offset =
+      count == 0 ? spread : count >> 64 == 0 ? UInt128(chosen % UInt64(truncatingIfNeeded: count)) : spread % count
     let tries = count == 0 ? ConnectionTracker.addressProbes : Int(min(count, UInt128(ConnectionTracker.addressProbes)))
     for step in 0..<tries {
       let sum = offset &+ UInt128(step)

@@ -73,7 +73,7 @@ extension Burst {
       switch step.operation {
       case .output:
         if isLast, step.low == 0 {
-          output(index, to: step.number, context, isOwn: true)
+          unsafe output(index, to: step.number, context.bridge, context.forwarding.ports, isOwn: true)
           return
         }
         send(index, to: step.number, cut: step.low, context)
@@ -245,13 +245,16 @@ extension Burst {
 
   // MARK: sending
 
-  /// Sends the packet itself to a port; where `isOwn`, its reference goes along.
-  private func output(_ index: PacketIndex, to number: UInt32, _ context: ProgramContext, isOwn: Bool) {
-    guard let slot = context.bridge.slot(of: number) else {
+  /// Sends the packet itself to a port; where `isOwn`, its reference goes along. (A context would be copied for it.)
+  private func output(
+    _ index: PacketIndex, to number: UInt32, _ bridge: FlowBridge, _ ports: UnsafeMutablePointer<ForwardingPort>,
+    isOwn: Bool
+  ) {
+    guard let slot = bridge.slot(of: number) else {
       if isOwn { release(index) }
       return
     }
-    let peer = unsafe context.forwarding.ports[Int(slot)].patchPeer
+    let peer = unsafe ports[Int(slot)].patchPeer
     guard peer == Forwarding.noPeer else {
       if isOwn, pool[index].references == 1 {
         crossPatch(index, out: slot, in: peer)
@@ -279,12 +282,12 @@ extension Burst {
 
   private func send(_ index: PacketIndex, to number: UInt32, cut length: UInt64, _ context: ProgramContext) {
     guard length != 0, UInt64(pool[index].byteCount) > length else {
-      output(index, to: number, context, isOwn: false)
+      unsafe output(index, to: number, context.bridge, context.forwarding.ports, isOwn: false)
       return
     }
     guard let copy = copy(index) else { return }
     cut(copy, to: length)
-    output(copy, to: number, context, isOwn: true)
+    unsafe output(copy, to: number, context.bridge, context.forwarding.ports, isOwn: true)
   }
 
   /// Shortens a packet of one's own; its checksum is no longer to be made, as what it covers is not all there.

@@ -170,12 +170,13 @@ extension Burst {
 
   // MARK: fragments that wait
 
-  /// Keeps a fragment until its datagram's first one comes: it will begin anew, so it has to be as it came.
+  /// Keeps a fragment until its datagram's first one comes: it will begin anew at the port where it came into this bridge, from a
+  /// device or from another bridge, so it has to be as it came there.
   /// - Returns: false if it can't wait.
   private func hold(
     _ index: PacketIndex, _ packet: borrowing TrackedPacket, _ context: borrowing ProgramContext, now: UInt32
   ) -> Bool {
-    guard context.depth == 0, !context.isChanged, pool[index].origin == Packet.none, pool[index].patchHops == 0,
+    guard context.depth == 0, !context.isChanged, pool[index].origin == Packet.none,
       pool[index].inPort != Burst.controllerSlot
     else { return false }
     return held.append(
@@ -195,6 +196,10 @@ extension Burst {
       guard position < Burst.packetLimit else {
         drop(index, .noBuffer)
         continue
+      }
+      // It begins anew, but has come in once.
+      if unsafe pool.frame(index).load(as: UInt8.self) & 1 != 0 {
+        unsafe counters[Int(slot)].receivedMulticastPackets &-= 1
       }
       unsafe pending[position] = index
       unsafe state.pointee.pendingCount = position &+ 1

@@ -20,44 +20,12 @@ import VSwitchCore
       commit: { $0.translation = source })
   }
 
-  /// Cuts an IP packet into fragments.
   private func fragments(_ packet: [UInt8], id: UInt16 = 77, size: Int) -> [[UInt8]] {
-    let isIPv6 = packet[0] >> 4 == 6
-    let header = Array(packet[..<(isIPv6 ? 40 : 20)])
-    let payload = Array(packet[header.count...])
-    return stride(from: 0, to: payload.count, by: size).map { start in
-      let part = Array(payload[start..<min(start + size, payload.count)])
-      let isLast = start + size >= payload.count
-      var own = header
-      if isIPv6 {
-        own.replaceSubrange(4..<6, with: UInt16(8 + part.count).octets)
-        own[6] = 44
-        return own + [header[6], 0] + (UInt16(start) | (isLast ? 0 : 1)).octets + [0, 0] + id.octets + part
-      }
-      own.replaceSubrange(2..<4, with: UInt16(20 + part.count).octets)
-      own.replaceSubrange(4..<6, with: id.octets)
-      own.replaceSubrange(6..<8, with: (UInt16(start / 8) | (isLast ? 0 : 0x2000)).octets)
-      own.replaceSubrange(10..<12, with: [0, 0])
-      own.replaceSubrange(10..<12, with: FrameBuilder.checksum(own).octets)
-      return own + part
-    }
+    FrameBuilder.fragments(packet, id: id, size: size)
   }
 
   private func isRightHeader(_ packet: [UInt8]) -> Bool {
     packet[0] >> 4 == 6 || FrameBuilder.checksum(Array(packet[..<20])) == 0
-  }
-
-  /// The datagram that fragments make.
-  private func whole(_ fragments: [[UInt8]]) -> [UInt8] {
-    let isIPv6 = fragments[0][0] >> 4 == 6
-    var parts: [(Int, [UInt8])] = []
-    for fragment in fragments {
-      let start =
-        isIPv6
-        ? Int(fragment[42]) << 8 | Int(fragment[43] & 0xf8) : (Int(fragment[6] & 0x1f) << 8 | Int(fragment[7])) * 8
-      parts.append((start, Array(fragment[(isIPv6 ? 48 : 20)...])))
-    }
-    return parts.sorted { $0.0 < $1.0 }.flatMap(\.1)
   }
 
   @Test func fragmentsAreTranslatedWithTheirFirst() throws {
@@ -66,7 +34,7 @@ import VSwitchCore
     let results = fragments(sent, size: 32).map { lab.send($0) }
     #expect(results.allSatisfy { $0?.source == o && isRightHeader($0?.packet ?? [0x45]) })
     #expect(results.allSatisfy { $0?.state.text == "new|trk|snat" })
-    let datagram = whole(results.compactMap { $0?.packet })
+    let datagram = FrameBuilder.payload(ofFragments: results.compactMap { $0?.packet })
     #expect(FrameBuilder.hasRightChecksum(datagram, from: o, to: s, protocol: 17))
     #expect(unsafe lab.bridge.tracker.table.state.pointee.count == 1)
     let answer = ConntrackLab.udp(s, 53, o, 1000, Array(repeating: 6, count: 100))
@@ -82,8 +50,23 @@ import VSwitchCore
     let results = parts.flatMap { lab.sendAll($0) }
     #expect(results.count == parts.count)
     #expect(results.allSatisfy { $0.source == o })
-    #expect(FrameBuilder.hasRightChecksum(whole(results.map(\.packet)), from: o, to: s, protocol: 17))
+    #expect(
+      FrameBuilder.hasRightChecksum(
+        FrameBuilder.payload(ofFragments: results.map(\.packet)), from: o, to: s, protocol: 17))
     #expect(lab.bridge.availablePackets == 1024)
+  }
+
+  @Test func thoseThatWaitedHaveComeInOnce() throws {
+    let lab = try ConntrackLab()
+    let group: [UInt8] = [239, 1, 1, 1]
+    let parts = fragments(ConntrackLab.udp(c, 1000, group, 53, Array(repeating: 5, count: 100)), size: 32)
+    for part in parts.reversed() {
+      let frame = FrameBuilder.ethernet(
+        to: [1, 0, 0x5e, 1, 1, 1], from: FrameBuilder.address(1), etherType: 0x0800, part)
+      _ = lab.bridge.receive(bridge: "br0", port: "p1", frame: frame)
+    }
+    let counters = lab.bridge.counters(bridge: "br0", port: "p1")
+    #expect(counters.receivedPackets == 4 && counters.receivedMulticastPackets == 4 && counters.forwardedPackets == 4)
   }
 
   @Test func ipv6FragmentsAreTrackedToo() throws {

@@ -14,16 +14,20 @@ import VSwitchCore
   }
 }
 
-/// Translates and tracks whatever comes in, with a helper: FTP's in zone 0, TFTP's in zone 1.
+/// Translates and tracks whatever comes in, with a helper: FTP's in zone 0, TFTP's in zone 1. Port p2 is behind a bridge without rules.
 private func makeSwitch() -> DatapathHarness {
-  var config = BridgeConfig(name: "br0")
-  for number in 1...2 {
-    var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-    interface.portNumberRequest = UInt16(number)
-    config.ports.append(PortConfig(name: "p\(number)", interface: interface))
+  func port(_ name: String, number: UInt16, peer: String? = nil) -> PortConfig {
+    var interface = InterfaceConfig(name: name, kind: peer == nil ? .tap : .patch)
+    interface.portNumberRequest = number
+    if let peer { interface.options = ["peer": peer] }
+    return PortConfig(name: name, interface: interface)
   }
+  var config = BridgeConfig(name: "br0")
+  config.ports = [port("p1", number: 1), port("inner", number: 2, peer: "outer")]
+  var plain = BridgeConfig(name: "br1")
+  plain.ports = [port("outer", number: 1, peer: "inner"), port("p2", number: 2)]
   var settings = SwitchConfig()
-  settings.bridges = [config]
+  settings.bridges = [config, plain]
   var clear = FlowMod()
   clear.command = .delete
   clear.table = FlowMod.allTables
@@ -73,9 +77,9 @@ private func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
     let end = min(position + 2 + head & 0x3fff, bytes.count)
     var offload = OffloadMetadata()
     if head & 0x4000 != 0 { offload.flags = OffloadMetadata.dataValid }
+    let (bridge, port) = head >> 15 == 0 ? ("br0", "p1") : ("br1", "p2")
     _ = harness.receive(
-      bridge: "br0", port: head >> 15 == 0 ? "p1" : "p2", frame: Array(bytes[min(position + 2, end)..<end]),
-      offload: offload)
+      bridge: bridge, port: port, frame: Array(bytes[min(position + 2, end)..<end]), offload: offload)
     position = max(end, position + 2)
   }
   // Fragments may wait, but not for ever.

@@ -88,18 +88,7 @@ struct LinuxConntrackTests {
   }
 
   private static func fragments(_ packet: [UInt8], id: UInt16, size: Int) -> [[UInt8]] {
-    let payload = Array(packet[20...])
-    return stride(from: 0, to: payload.count, by: size).map { start in
-      let part = Array(payload[start..<min(start + size, payload.count)])
-      var header = Array(packet[..<20])
-      header.replaceSubrange(2..<4, with: UInt16(20 + part.count).octets)
-      header.replaceSubrange(4..<6, with: id.octets)
-      let more: UInt16 = start + size < payload.count ? 0x2000 : 0
-      header.replaceSubrange(6..<8, with: (UInt16(start / 8) | more).octets)
-      header.replaceSubrange(10..<12, with: [0, 0])
-      header.replaceSubrange(10..<12, with: FrameBuilder.checksum(header).octets)
-      return header + part
-    }
+    FrameBuilder.fragments(packet, id: id, size: size)
   }
 
   private static var steps: [Step] {

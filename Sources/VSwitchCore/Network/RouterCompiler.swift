@@ -183,9 +183,9 @@ struct Compilation {
       .local, 1000, Match().with(RouterRegister.flags, RouterRegister.own, mask: RouterRegister.own), next: .routes)
     for port in router.ports where port.services.contains(.dns) {
       for address in port.ownAddresses {
-        let question = Match.ip(isIPv6: address.isIPv6).from(port.number).destination(address)
-          .with(.ipProtocol, 17).with(.ipFragment, 0).with(.udpDestination, 53)
-        rules.add(.local, 210, question, [.punt(.dns)])
+        let whole = Match.ip(isIPv6: address.isIPv6).from(port.number).destination(address).with(.ipFragment, 0)
+        rules.add(.local, 210, whole.with(.ipProtocol, 17).with(.udpDestination, 53), [.punt(.dns)])
+        rules.add(.local, 210, whole.with(.ipProtocol, 6).with(.tcpDestination, 53), [.punt(.dns)])
       }
     }
     for address in Set(router.ports.flatMap(\.ownAddresses)) { answers(of: address) }

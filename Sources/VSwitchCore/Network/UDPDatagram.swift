@@ -11,6 +11,8 @@ package struct UDPDatagram: Equatable, Sendable {
   package var sourcePort: UInt16
   package var destinationPort: UInt16
   package var payload: [UInt8]
+  /// It stands for a message of a TCP connection (`DNSStreams`): these may be long, and are never sent as they are.
+  package var isOfStream = false
 
   package init(
     sourceMAC: MACAddress, destinationMAC: MACAddress, source: IPAddress, destination: IPAddress, sourcePort: UInt16,
@@ -94,9 +96,11 @@ package struct UDPDatagram: Equatable, Sendable {
 
   /// The datagram with which this one is answered.
   package func reply(_ payload: [UInt8]) -> UDPDatagram {
-    UDPDatagram(
+    var answer = UDPDatagram(
       sourceMAC: destinationMAC, destinationMAC: sourceMAC, source: destination, destination: source,
       sourcePort: destinationPort, destinationPort: sourcePort, payload: payload)
+    answer.isOfStream = isOfStream
+    return answer
   }
 
   private static func checksum(_ transport: [UInt8], from source: IPAddress, to destination: IPAddress) -> UInt16 {

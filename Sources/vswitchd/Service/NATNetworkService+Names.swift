@@ -10,26 +10,46 @@ extension NATNetworkService {
       var frames: [Outgoing] = []
       if !punts.isEmpty { readHostServers() }
       for punt in punts {
-        guard let network = networks[punt.router.name], network.config.hasDNS, punt.inPort == network.port,
-          let datagram = UDPDatagram(frame: punt.frame)
-        else { continue }
-        if network.config.address(isIPv6: true) != nil { await readNeighbours(punt.router.name) }
-        guard let zone = zone(of: punt.router.name) else { continue }
-        let now = plane.flowClock
-        networks[punt.router.name]?.resolver.servers =
-          network.config.servers.isEmpty ? hostServers : network.config.servers
-        let effects = networks[punt.router.name]?.resolver.handle(datagram, zone: zone, now: now, using: &random)
-        frames += carryOut(effects ?? [], punt.router.name)
+        let name = punt.router.name
+        guard let network = networks[name], network.config.hasDNS, punt.inPort == network.port else { continue }
+        if let datagram = UDPDatagram(frame: punt.frame) {
+          frames += await ask(datagram, name)
+          continue
+        }
+        for effect in networks[name]?.streams.handle(frame: punt.frame, now: plane.flowClock, using: &random) ?? [] {
+          switch effect {
+          case .send(let frame): frames.append(Outgoing(router: name, port: network.port, frame: frame))
+          case .query(let question): frames += await ask(question, name)
+          }
+        }
       }
       let now = plane.flowClock
       for name in networks.keys.sorted() {
         let effects = networks[name]?.resolver.tick(now: now, using: &random)
         frames += carryOut(effects ?? [], name)
+        frames += outgoing(networks[name]?.streams.tick(now: now), name)
       }
       await send(frames)
       if punts.isEmpty { break }
     }
     arm()
+  }
+
+  /// A question of a guest, by UDP or of a connection.
+  private func ask(_ question: UDPDatagram, _ name: String) async -> [Outgoing] {
+    if networks[name]?.config.address(isIPv6: true) != nil { await readNeighbours(name) }
+    guard let config = networks[name]?.config, let zone = zone(of: name) else { return [] }
+    networks[name]?.resolver.servers = config.servers.isEmpty ? hostServers : config.servers
+    let effects = networks[name]?.resolver.handle(question, zone: zone, now: plane.flowClock, using: &random)
+    return carryOut(effects ?? [], name)
+  }
+
+  /// Frames of connections.
+  private func outgoing(_ effects: [DNSStreams.Effect]?, _ name: String) -> [Outgoing] {
+    guard let port = networks[name]?.port else { return [] }
+    return (effects ?? []).compactMap { effect in
+      if case .send(let frame) = effect { Outgoing(router: name, port: port, frame: frame) } else { nil }
+    }
   }
 
   func take(_ outcome: UpstreamOutcome) async {
@@ -42,12 +62,16 @@ extension NATNetworkService {
         networks[name]?.resolver.failed(outcome.number, now: now, using: &random)
       }
     await send(carryOut(effects ?? [], name))
+    arm()
   }
 
   private func carryOut(_ effects: [DNSResolver.Effect], _ name: String) -> [Outgoing] {
     var frames: [Outgoing] = []
     for effect in effects {
       switch effect {
+      case .reply(let message) where message.isOfStream:
+        frames += outgoing(networks[name]?.streams.respond(message, now: plane.flowClock), name)
+      case .refuse(let question): frames += outgoing(networks[name]?.streams.refuse(question), name)
       case .reply(let datagram):
         if let port = networks[name]?.port {
           frames.append(Outgoing(router: name, port: port, frame: datagram.frame))

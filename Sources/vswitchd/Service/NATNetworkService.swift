@@ -46,6 +46,8 @@ actor NATNetworkService: Service, NATNetworkFollower {
     var leases: DHCPServer?
     var dhcpv6: DHCPv6Settings?
     var resolver: DNSResolver
+    /// Connections of guests to the resolver.
+    var streams = DNSStreams()
     /// Asks for the outer address.
     var uplink: DHCPUplink?
     /// IPv6 addresses that stations use, as the router has seen them.
@@ -129,6 +131,8 @@ actor NATNetworkService: Service, NATNetworkFollower {
       network.port = inside.number
       network.dhcpv6 = config.dhcpv6Settings
       network.resolver.largestAnswer = max(512, config.mtu - 48)
+      network.streams.mtu = config.mtu
+      network.streams.networks = config.addresses.map(\.network)
       if let settings = config.dhcpSettings {
         if var server = network.leases {
           network.leases = nil
@@ -355,7 +359,8 @@ actor NATNetworkService: Service, NATNetworkFollower {
     let now = plane.flowClock
     var deadline: UInt64?
     for network in networks.values {
-      for due in [network.leases?.nextDeadline, network.resolver.nextDeadline, network.uplink?.nextDeadline] {
+      let names = [network.resolver.nextDeadline, network.streams.nextDeadline]
+      for due in names + [network.leases?.nextDeadline, network.uplink?.nextDeadline] {
         if let due { deadline = min(deadline ?? .max, due) }
       }
     }

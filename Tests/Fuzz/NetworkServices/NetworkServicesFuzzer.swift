@@ -1,5 +1,5 @@
-// Fuzz target of libFuzzer for the services of networks (`make fuzz`): DHCP for both families, the resolver and its servers'
-// responses. No bytes may trap, no state may grow past its bounds, and what is answered can be read.
+// Fuzz target of libFuzzer for the services of networks (`make fuzz`): DHCP for both families, the resolver, connections to it and
+// its servers' responses. No bytes may trap, no state may grow past its bounds, and what is answered can be read.
 
 import CLibFuzzer
 import Glibc
@@ -27,17 +27,19 @@ private func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
   // The first byte chooses the reader, so that each mutation costs one.
   guard let choice = unsafe bytes.first else { return 0 }
   let payload = unsafe Array(bytes.dropFirst())
-  switch choice % 5 {
+  switch choice % 6 {
   case 0: readFrame(payload)
   case 1: runDHCP(payload)
   case 2: runDHCPv6(payload)
   case 4: runUplink(payload)
+  case 5: runStreams(payload)
   default: runResolver(payload)
   }
   return 0
 }
 
 private func readFrame(_ bytes: [UInt8]) {
+  _ = TCPSegmentView(frame: bytes)
   guard let datagram = UDPDatagram(frame: bytes) else { return }
   guard UDPDatagram(frame: datagram.frame) == datagram else { fatalError("a datagram is not read as it is written") }
 }
@@ -110,6 +112,65 @@ private func runDHCPv6(_ bytes: [UInt8]) {
   if let answer, answer.payload.first != 7 { fatalError("no reply") }
 }
 
+/// Segments of two clients' connections, six bytes before the data of each: flags, how far sequence and acknowledgement are off, the
+/// window, time and client, and a length.
+private func runStreams(_ bytes: [UInt8]) {
+  var streams = DNSStreams()
+  streams.networks = [IPPrefix(IPAddress(ipv4: address), bitCount: 24)]
+  var generator = SystemRandomNumberGenerator()
+  let (client, own) = (IPAddress(ipv4: address + 9), IPAddress(ipv4: address))
+  var now: UInt64 = 1
+  var next: [UInt32] = [0xffff_fff0, 7]
+  var expected: [UInt32] = [0, 0]
+  var questions: [UDPDatagram] = []
+  func note(_ effects: [DNSStreams.Effect]) {
+    for effect in effects {
+      switch effect {
+      case .query(let question):
+        guard question.payload.count <= 4096 else { fatalError("a question is too long") }
+        questions.append(question)
+      case .send(let frame):
+        guard let segment = TCPSegmentView(frame: frame), segment.source == own, segment.data.count <= 1460 else {
+          fatalError("a segment can't be read")
+        }
+        if segment.isOpening || segment.acknowledges, segment.destinationPort < 5002 {
+          expected[Int(segment.destinationPort - 5000)] = segment.sequence &+ segment.length
+        }
+      }
+    }
+  }
+  var rest = bytes[...]
+  while rest.count >= 6 {
+    let head = Array(rest.prefix(6))
+    let data = Array(rest.dropFirst(6).prefix(Int(head[5]) * 4))
+    rest = rest.dropFirst(6 + data.count)
+    let number = Int(head[4] & 1)
+    let sequence = next[number] &+ UInt32(bitPattern: Int32(Int8(bitPattern: head[1])))
+    let segment = NetworkFrame.tcp(
+      from: (client, UInt16(5000 + number)), to: (own, 53), sequence: sequence,
+      acknowledgement: expected[number] &+ UInt32(bitPattern: Int32(Int8(bitPattern: head[2]))), flags: head[0],
+      window: UInt16(head[3]) << 8, data)
+    let frame = NetworkFrame.ethernet(
+      to: mac, from: MACAddress(bits: 0x5254_0000_0001), 0x0800, NetworkFrame.ip(from: client, to: own, 6, segment))
+    note(streams.handle(frame: frame, now: now, using: &generator))
+    if head[1] == 0 { next[number] &+= UInt32(data.count) &+ (head[0] & 3 == 0 ? 0 : 1) }
+    if head[4] & 2 != 0, let question = questions.popLast() {
+      // Now and then nothing comes of it.
+      let answer = question.reply([UInt8](repeating: 1, count: question.payload.count * Int(head[4] >> 3)))
+      note(head[4] >> 3 == 31 ? streams.refuse(question) : streams.respond(answer, now: now))
+    }
+    if head[4] & 4 != 0 {
+      now += UInt64(head[4] >> 3) * 500_000_000
+      note(streams.tick(now: now))
+    }
+  }
+  for _ in 0..<100 {
+    now += 1_000_000_000
+    note(streams.tick(now: now))
+  }
+  guard streams.count == 0 else { fatalError("a connection stays for ever") }
+}
+
 private func runResolver(_ bytes: [UInt8]) {
   var resolver = DNSResolver(servers: [IPAddress(ipv4: 0xc000_0201)])
   var generator = SystemRandomNumberGenerator()
@@ -122,7 +183,7 @@ private func runResolver(_ bytes: [UInt8]) {
     for effect in effects {
       switch effect {
       case .ask(let number, _, let query, _): asked = (number, query)
-      case .close: break
+      case .close, .refuse: break
       case .reply(let reply):
         guard reply.payload.count >= 12, reply.payload[2] & 0x80 != 0 else { fatalError("no response") }
       }

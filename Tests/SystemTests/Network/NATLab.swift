@@ -11,7 +11,7 @@ struct NATLab {
   /// The host outside: 192.0.2.1 and 2001:db8::1.
   let outside: String
 
-  private static let clients = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  static let clients = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appending(path: "Clients").path
 
   /// - Parameter settings: more of the network, such as `pool=…`.

@@ -10,6 +10,8 @@ struct NATNetworkTests {
     try NATLab.with { net throws in
       try net.startNameServer([
         "--address=/example.test/192.0.2.80",
+        "--txt-record=huge.test,"
+          + Array(repeating: String(repeating: "h", count: 250), count: 10).joined(separator: ","),
         "--txt-record=big.test,\(String(repeating: "x", count: 250)),\(String(repeating: "y", count: 250)),\(String(repeating: "z", count: 250))",
       ])
       try net.startWebServer("outside", in: net.outside, port: 80)
@@ -33,6 +35,12 @@ struct NATNetworkTests {
       #expect(try net.dig(["example.test"], from: vm) == "192.0.2.80")
       // Larger than the server sends by UDP, smaller than the guest takes.
       #expect(try net.dig(["+notcp", "TXT", "big.test"], from: vm).contains("zzzz"))
+      // By TCP: asked for so, and because the answer by UDP was cut off.
+      #expect(try net.dig(["+tcp", "web.lab"], from: vm) == address)
+      #expect(try net.dig(["+tcp", "example.test"], from: vm) == "192.0.2.80")
+      let cut = try net.lab.attempt(["dig", "+ignore", "@192.168.77.1", "TXT", "huge.test"], in: vm).output
+      #expect(cut.contains(" tc ") && !cut.contains("hhhh"), "\(cut)")
+      #expect(try net.dig(["TXT", "huge.test"], from: vm).filter { $0 == "h" }.count == 10 * 250)
       #expect(try net.lab.attempt(["dig", "@192.168.77.1", "nobody.lab"], in: vm).output.contains("NXDOMAIN"))
 
       // Out, by both IP versions, as another address
@@ -48,6 +56,7 @@ struct NATNetworkTests {
       #expect(try net.lab.canPing("2001:db8::1", from: vm))
       #expect(try net.fetch("[2001:db8::1]", from: vm) == "this is outside\n")
       #expect(try net.dig(["example.test"], from: vm, server: "fd00:77::1") == "192.0.2.80")
+      #expect(try net.dig(["+tcp", "TXT", "huge.test"], from: vm, server: "fd00:77::1").contains("hhhh"))
       // Nothing comes in by itself.
       #expect(try !net.lab.canPing(address, from: net.outside))
       #expect(try net.fetch("192.0.2.5:8080", from: net.outside).isEmpty)

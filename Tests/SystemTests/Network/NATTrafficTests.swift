@@ -189,6 +189,29 @@ struct NATTrafficTests {
     }
   }
 
+  @Test func aFloodOfConnectionsToTheResolverLeavesOthersTheirAnswers() throws {
+    try NATLab.with { net throws in
+      try net.startNameServer(["--address=/example.test/192.0.2.80"])
+      let (good, bad) = (try net.guest("good"), try net.guest("bad"))
+      try net.lease(.udhcpc, "good", in: good)
+      try net.lease(.udhcpc, "bad", in: bad)
+      #expect(try net.dig(["+tcp", "example.test"], from: good) == "192.0.2.80")
+      let before = try net.daemon.residentKibibytes()
+      // SYNs and questions of as many addresses as there are, at some 1,000 a second.
+      let flood = try net.lab.start(
+        ["python3", "\(NATLab.clients)/tcp_flood.py", "bad", "192.168.77.1", "4000"], in: bad)
+      var answered = 0
+      for _ in 0..<10 {
+        if try net.dig(["+tcp", "example.test"], from: good) == "192.0.2.80" { answered += 1 }
+      }
+      #expect(answered == 10)
+      #expect(try net.dig(["+notcp", "example.test"], from: good) == "192.0.2.80")
+      #expect(try net.lab.canPing("192.168.77.1", from: good))
+      #expect(flood.waitForExit(.seconds(30)) == 0)
+      #expect(try net.daemon.residentKibibytes() - before < 40 * 1024)
+    }
+  }
+
   @Test func theOuterAddressMayComeByDHCP() throws {
     try withLab { lab throws in
       let daemon = try lab.daemon()

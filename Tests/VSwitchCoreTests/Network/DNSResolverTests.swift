@@ -186,6 +186,47 @@ final class ResolverLab {
     #expect(cut.count <= 512 && cut[2] & 2 != 0)
   }
 
+  @Test func whoAsksByAConnectionGetsAllAndIsNotTakenForWhoAskedByUDP() throws {
+    let lab = ResolverLab()
+    var question = UDPDatagram(
+      sourceMAC: MACAddress(bits: 2), destinationMAC: MACAddress(bits: 1), source: IPAddress(ipv4: 0x0a09_0005),
+      destination: IPAddress(ipv4: 0x0a09_0001), sourcePort: 4000, destinationPort: 53,
+      payload: ResolverLab.query("big.test", id: 5))
+    // The same client, port and id by both ways.
+    let asked = try #require(ResolverLab.asked(lab.send(question.payload)))
+    question.isOfStream = true
+    #expect(lab.resolver.handle(question, zone: lab.zone, now: lab.now, using: &lab.generator).isEmpty)
+    let replies = lab.answered(asked.number, ResolverLab.response(asked.bytes, padding: 3000)).compactMap { effect in
+      if case .reply(let datagram) = effect { datagram } else { nil }
+    }
+    try #require(replies.count == 2)
+    #expect(replies.map(\.isOfStream) == [false, true])
+    #expect(replies[0].payload.count <= 512 && replies[0].payload[2] & 2 == 2, "cut off")
+    #expect(replies[1].payload.count > 3000 && replies[1].payload[2] & 2 == 0)
+  }
+
+  @Test func aConnectionIsToldWhatGetsNoAnswer() throws {
+    let lab = ResolverLab()
+    var question = UDPDatagram(
+      sourceMAC: MACAddress(bits: 2), destinationMAC: MACAddress(bits: 1), source: IPAddress(ipv4: 0x0a09_0005),
+      destination: IPAddress(ipv4: 0x0a09_0001), sourcePort: 4000, destinationPort: 53, payload: [1, 2, 3])
+    for isOfStream in [false, true] {
+      question.isOfStream = isOfStream
+      func ask(_ question: UDPDatagram) -> [DNSResolver.Effect] {
+        lab.resolver.handle(question, zone: lab.zone, now: lab.now, using: &lab.generator)
+      }
+      // No message, somebody else's network, the same again.
+      #expect(ask(question) == (isOfStream ? [.refuse(question)] : []))
+      var other = question
+      other.source = IPAddress(ipv4: 1)
+      other.payload = ResolverLab.query("a.test")
+      #expect(ask(other) == (isOfStream ? [.refuse(other)] : []))
+      other.source = question.source
+      _ = ask(other)
+      #expect(ask(other) == (isOfStream ? [.refuse(other)] : []))
+    }
+  }
+
   @Test func aServerThatFailsOrIsSilentIsFollowedByTheNext() throws {
     let lab = ResolverLab()
     let asked = try #require(ResolverLab.asked(lab.send(ResolverLab.query("example.org"))))

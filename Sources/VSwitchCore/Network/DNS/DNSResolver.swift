@@ -30,6 +30,8 @@ package struct DNSZone: Sendable {
 package struct DNSResolver: Sendable {
   package enum Effect: Equatable, Sendable {
     case reply(UDPDatagram)
+    /// Nothing will come of a message of a connection (those by UDP are left without an answer).
+    case refuse(UDPDatagram)
     /// Ask a server, from a port that was not used before; what comes back goes to `answered` or `failed` with the number.
     case ask(number: UInt64, server: IPAddress, bytes: [UInt8], overTCP: Bool)
     /// Nothing of that question matters any more: its socket is closed.
@@ -110,12 +112,12 @@ package struct DNSResolver: Sendable {
     guard zone.networks.contains(where: { $0.contains(datagram.source) }) || datagram.source.isLinkLocal,
       // No answer to a service: two that answer each other never end.
       datagram.sourcePort > 0, datagram.sourcePort != datagram.destinationPort
-    else { return [] }
+    else { return silence(datagram) }
     let query: DNSQuery
     do throws(DNSQuery.Fault) {
       query = try DNSQuery(datagram.payload)
     } catch {
-      guard case .answered(let id, let flags, let code) = error else { return [] }
+      guard case .answered(let id, let flags, let code) = error else { return silence(datagram) }
       return [.reply(datagram.reply(DNSQuery.answer(id: id, flags, code)))]
     }
     counters.queries += 1
@@ -160,6 +162,8 @@ package struct DNSResolver: Sendable {
     return query.answer(.noError, wanted.map { DNSAnswer($0, timeToLive: Self.timeToLive) })
   }
 
+  private func silence(_ datagram: UDPDatagram) -> [Effect] { datagram.isOfStream ? [.refuse(datagram)] : [] }
+
   private mutating func forward(
     _ client: Client, now: UInt64, using generator: inout some RandomNumberGenerator
   ) -> [Effect] {
@@ -173,17 +177,19 @@ package struct DNSResolver: Sendable {
     let source = client.datagram.source
     guard countByClient[source, default: 0] < Self.clientLimit else {
       counters.limited += 1
-      return []
+      return silence(client.datagram)
     }
     if let number = numberByKey[key], var question = pending[number] {
       // Asked again by the same client, which has waited for long: one answer will do.
       let isRepeated = question.clients.contains {
-        $0.query.id == query.id && $0.datagram.source == source && $0.datagram.sourcePort == client.datagram.sourcePort
+        $0.query.id == query.id && $0.datagram.source == source
+          && $0.datagram.sourcePort == client.datagram.sourcePort
+          && $0.datagram.isOfStream == client.datagram.isOfStream
       }
-      guard !isRepeated else { return [] }
+      guard !isRepeated else { return silence(client.datagram) }
       guard question.clients.count < Self.waiterLimit else {
         counters.limited += 1
-        return []
+        return silence(client.datagram)
       }
       question.clients.append(client)
       pending[number] = question
@@ -192,7 +198,7 @@ package struct DNSResolver: Sendable {
     }
     guard pending.count < Self.inFlightLimit else {
       counters.limited += 1
-      return []
+      return silence(client.datagram)
     }
     countByClient[source, default: 0] += 1
     counters.forwarded += 1
@@ -294,7 +300,8 @@ package struct DNSResolver: Sendable {
       let source = client.datagram.source
       let rest = countByClient[source, default: 1] - 1
       countByClient[source] = rest > 0 ? rest : nil
-      let limit = min(largestAnswer, max(512, Int(client.query.bufferSize ?? 512)))
+      let limit =
+        client.datagram.isOfStream ? 65_535 : min(largestAnswer, max(512, Int(client.query.bufferSize ?? 512)))
       let bytes =
         response?.forwarded(to: client.query, limit: limit)
         ?? client.query.answer(.serverFailure, isAuthoritative: false)

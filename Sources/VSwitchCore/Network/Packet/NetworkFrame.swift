@@ -58,16 +58,16 @@ public enum NetworkFrame {
     return message
   }
 
-  /// A TCP segment without options or data.
+  /// A TCP segment.
+  /// - Parameter options: a multiple of 4 bytes, 40 at most.
   public static func tcp(
     from source: (IPAddress, UInt16), to destination: (IPAddress, UInt16), sequence: UInt32, acknowledgement: UInt32,
-    flags: UInt8
+    flags: UInt8, window: UInt16 = 0, options: [UInt8] = [], _ data: [UInt8] = []
   ) -> [UInt8] {
-    var segment = bytes(source.1) + bytes(destination.1)
-    segment += bytes(UInt16(truncatingIfNeeded: sequence >> 16)) + bytes(UInt16(truncatingIfNeeded: sequence))
-    segment += bytes(UInt16(truncatingIfNeeded: acknowledgement >> 16))
-    segment += bytes(UInt16(truncatingIfNeeded: acknowledgement))
-    segment += [0x50, flags, 0, 0, 0, 0, 0, 0]
+    var segment = bytes(source.1) + bytes(destination.1) + bytes(sequence) + bytes(acknowledgement)
+    segment += [UInt8(truncatingIfNeeded: 20 + options.count) << 2, flags]
+    segment += bytes(window)
+    segment += [0, 0, 0, 0] + options + data
     store(transportChecksum(segment, 6, from: source.0, to: destination.0).value, &segment, at: 16)
     return segment
   }

@@ -1,19 +1,17 @@
 // A real FTP server with one file, for tests of what lies between it and its clients.
 
 import Foundation
-import TestSupport
-import Testing
 
 /// vsftpd at a host, with a file called `file`.
-struct FTPServer {
-  let directory: String
+package struct FTPServer {
+  package let directory: String
   /// Of the file.
-  let content: String
-  let process: BackgroundCommand
+  package let content: String
+  package let process: BackgroundCommand
 
   /// When this returns, it listens.
   /// - Parameter isIPv6: by both IP versions, not by IPv4 alone.
-  init(_ lab: Lab, in host: String, isIPv6: Bool = false) throws {
+  package init(_ lab: Lab, in host: String, isIPv6: Bool = false) throws {
     directory = "\(lab.directory)/ftp"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     // The server's children may read it.
@@ -34,6 +32,7 @@ struct FTPServer {
       """
     try settings.write(toFile: "\(lab.directory)/vsftpd.conf", atomically: true, encoding: .utf8)
     process = try lab.start(["vsftpd", "\(lab.directory)/vsftpd.conf"], in: host)
-    #expect(try eventually(.seconds(5), { try lab.run(["ss", "-Hltn"], in: host).contains(":21 ") }))
+    let listens = try eventually(.seconds(5)) { try lab.run(["ss", "-Hltn"], in: host).contains(":21 ") }
+    guard listens else { throw TestFailure("vsftpd does not listen: \(process.output)\(process.errorOutput)") }
   }
 }

@@ -82,15 +82,33 @@ struct ActionDecoder {
   }
 
   /// Bits of a field that are read.
-  static func source(_ field: Field, firstBit: Int, bitCount: Int) throws(ErrorCode) -> Subfield {
-    guard let subfield = Subfield(field, firstBit: firstBit, bitCount: bitCount) else { throw .badActionBadSetLength }
+  static func source(_ name: FieldName, firstBit: Int, bitCount: Int) throws(ErrorCode) -> Subfield {
+    guard let subfield = Subfield(name.field, firstBit: firstBit - name.offset, bitCount: bitCount) else {
+      throw .badActionBadSetLength
+    }
     return subfield
   }
 
   /// Bits of a field that are written.
-  static func destination(_ field: Field, firstBit: Int, bitCount: Int) throws(ErrorCode) -> Subfield {
-    guard field.isWritable else { throw .badActionBadSetArgument }
-    return try source(field, firstBit: firstBit, bitCount: bitCount)
+  static func destination(_ name: FieldName, firstBit: Int, bitCount: Int) throws(ErrorCode) -> Subfield {
+    guard name.field.isWritable else { throw .badActionBadSetArgument }
+    return try source(name, firstBit: firstBit, bitCount: bitCount)
+  }
+
+  /// The lowest bits of what is written to these bits that the field has not, and that are lost.
+  static func lostBitCount(_ name: FieldName, firstBit: Int, bitCount: Int) -> Int {
+    min(max(name.offset - firstBit, 0), bitCount)
+  }
+
+  /// Bits that are read and written.
+  static func move(
+    from: FieldName, firstBit sourceBit: Int, to: FieldName, firstBit destinationBit: Int, bitCount: Int
+  ) throws(ErrorCode) -> (from: Subfield, to: Subfield) {
+    let lost = lostBitCount(to, firstBit: destinationBit, bitCount: bitCount)
+    return (
+      try source(from, firstBit: sourceBit + lost, bitCount: bitCount - lost),
+      try destination(to, firstBit: destinationBit + lost, bitCount: bitCount - lost)
+    )
   }
 
   /// Open Networking Foundation's and 1.5's copy-field, from its number of bits on.
@@ -102,12 +120,12 @@ struct ActionDecoder {
     let from = try copyName(&body)
     let to = try copyName(&body)
     guard body.remaining < 8 else { throw .badActionBadLength }
-    return .move(
-      from: try ActionDecoder.source(from, firstBit: sourceBit, bitCount: bitCount),
-      to: try ActionDecoder.destination(to, firstBit: destinationBit, bitCount: bitCount))
+    let bits = try ActionDecoder.move(
+      from: from, firstBit: sourceBit, to: to, firstBit: destinationBit, bitCount: bitCount)
+    return .move(from: bits.from, to: bits.to)
   }
 
-  private func copyName(_ body: inout WireReader) throws(ErrorCode) -> Field {
+  private func copyName(_ body: inout WireReader) throws(ErrorCode) -> FieldName {
     do { return try body.fieldName(version) } catch {
       throw error == .badMatchBadField ? .badActionBadSetType : error
     }

@@ -50,26 +50,37 @@ enum LearnDecoder {
     let isImmediate = header & 0x2000 != 0
     let kind = header >> 11 & 3
     guard header & 0xc400 == 0, kind < 3, !(isImmediate && kind == 2) else { throw .badActionBadArgument }
-    let source: LearnAction.Source
+    var read: (name: FieldName, bit: Int)?
+    var value: UInt128 = 0
     if isImmediate {
       guard (1...128).contains(bitCount) else { throw .badActionBadSetLength }
-      let value = try body.unsigned(byteCount: (bitCount + 15) / 16 * 2, .badActionBadLength)
+      value = try body.unsigned(byteCount: (bitCount + 15) / 16 * 2, .badActionBadLength)
       guard bitCount == 128 || value >> UInt128(bitCount) == 0 else { throw .badActionBadArgument }
-      source = .immediate(value, bitCount: bitCount)
     } else {
-      let (field, bit) = try place(version, &body)
-      source = .field(try ActionDecoder.source(field, firstBit: bit, bitCount: bitCount))
+      read = try place(version, &body)
     }
     if kind == 2 {
-      guard case .field(let subfield) = source else { throw .badActionBadArgument }
-      return .output(subfield)
+      guard let read else { throw .badActionBadArgument }
+      return .output(try ActionDecoder.source(read.name, firstBit: read.bit, bitCount: bitCount))
     }
-    let (field, bit) = try place(version, &body)
-    if kind == 0 { return .match(source, to: try ActionDecoder.source(field, firstBit: bit, bitCount: bitCount)) }
-    return .load(source, to: try ActionDecoder.destination(field, firstBit: bit, bitCount: bitCount))
+    let (name, bit) = try place(version, &body)
+    let lost = ActionDecoder.lostBitCount(name, firstBit: bit, bitCount: bitCount)
+    let count = bitCount - lost
+    let source: LearnAction.Source =
+      if let read {
+        .field(try ActionDecoder.source(read.name, firstBit: read.bit + lost, bitCount: count))
+      } else {
+        .immediate(value >> UInt128(lost), bitCount: count)
+      }
+    if kind == 0 {
+      return .match(source, to: try ActionDecoder.source(name, firstBit: bit + lost, bitCount: count))
+    }
+    return .load(source, to: try ActionDecoder.destination(name, firstBit: bit + lost, bitCount: count))
   }
 
-  private static func place(_ version: OpenFlowVersion, _ body: inout WireReader) throws(ErrorCode) -> (Field, Int) {
+  private static func place(_ version: OpenFlowVersion, _ body: inout WireReader) throws(ErrorCode) -> (
+    name: FieldName, bit: Int
+  ) {
     let field = try body.fieldName(version)
     return (field, Int(try body.u16(.badActionBadLength)))
   }

@@ -128,9 +128,9 @@ extension ActionDecoder {
     let from = try body.fieldName(version)
     let to = try body.fieldName(version)
     guard body.remaining < 8 else { throw .badActionBadLength }
-    return .move(
-      from: try ActionDecoder.source(from, firstBit: sourceBit, bitCount: bitCount),
-      to: try ActionDecoder.destination(to, firstBit: destinationBit, bitCount: bitCount))
+    let bits = try ActionDecoder.move(
+      from: from, firstBit: sourceBit, to: to, firstBit: destinationBit, bitCount: bitCount)
+    return .move(from: bits.from, to: bits.to)
   }
 
   private func load(_ body: inout WireReader) throws(ErrorCode) -> Action {
@@ -139,9 +139,15 @@ extension ActionDecoder {
     let field = try body.fieldName(version)
     guard body.remaining == 8 else { throw .badActionBadLength }
     let value = try body.u64()
-    let destination = try ActionDecoder.destination(field, firstBit: firstBit, bitCount: bitCount)
+    let lost = ActionDecoder.lostBitCount(field, firstBit: firstBit, bitCount: bitCount)
+    let destination = try ActionDecoder.destination(field, firstBit: firstBit + lost, bitCount: bitCount - lost)
     guard bitCount == 64 || value >> UInt64(bitCount) == 0 else { throw .badActionBadArgument }
-    return .setField(field, value: UInt128(value) << UInt128(firstBit), mask: destination.mask)
+    if field.isInPort10, bitCount == 16 {
+      // Reserved ports have other numbers in 16 bits.
+      return whole(.inPort, UInt128(PortNumber(wire10: UInt16(truncatingIfNeeded: value)).rawValue))
+    }
+    return .setField(
+      field.field, value: UInt128(value >> UInt64(lost)) << UInt128(destination.firstBit), mask: destination.mask)
   }
 
   /// First bit and number of bits (1 to 64) packed into 16 bits.

@@ -4,7 +4,7 @@
 import VSwitchCore
 
 extension FieldCode {
-  private var isShiftedDSCP: Bool { fieldClass == 0 && number == 5 }
+  var isShiftedDSCP: Bool { fieldClass == 0 && number == 5 }
   private var is16BitPort: Bool { fieldClass == 0 && number == 0 }
   private var wireOnes: UInt128 { byteCount == 16 ? .max : (1 << UInt128(8 * byteCount)) - 1 }
 

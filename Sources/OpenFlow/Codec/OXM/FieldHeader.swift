@@ -50,16 +50,26 @@ struct FieldHeader {
   var isTunnelOption: Bool { fieldClass == 1 && (40...103).contains(number) }
 }
 
+/// A field as actions name it.
+struct FieldName {
+  var code: FieldCode
+  var field: Field { code.field }
+  /// Bits that the name has below the field's own: NXM_OF_IP_TOS is 8 bits wide, of which the field has the upper 6.
+  var offset: Int { code.isShiftedDSCP ? 2 : 0 }
+  /// NXM_OF_IN_PORT, which has 16 bits.
+  var isInPort10: Bool { code.fieldClass == 0 && code.field == .inPort }
+}
+
 extension WireReader {
   /// Reads the name of a field, as actions have it.
-  mutating func fieldName(_ version: OpenFlowVersion) throws(ErrorCode) -> Field {
+  mutating func fieldName(_ version: OpenFlowVersion) throws(ErrorCode) -> FieldName {
     guard remaining >= 4 else { throw .badActionBadLength }
     let header = try FieldHeader(&self)
     guard let code = header.code(version) else {
       throw header.isTunnelOption ? .niciraMatchInvalidTLVField : .badMatchBadField
     }
     guard !header.hasMask else { throw .badActionBadSetMask }
-    return code.field
+    return FieldName(code: code)
   }
 }
 

@@ -120,7 +120,7 @@ extension ControllerSession {
   /// - Parameter ownTransaction: of the session's own message that made them.
   func tell(_ events: [RuleEvent], ownTransaction: UInt32?) {
     guard let connection else { return }
-    if connection.isCongested, monitors.pausedAt == nil { pauseMonitors() }
+    if connection.isCongested, monitors.pausedAt == nil { pauseMonitors(events) }
     var updates: [FlowUpdate] = []
     var isAbbreviated = false
     for event in events {
@@ -155,8 +155,17 @@ extension ControllerSession {
     connection?.send(Message(version, .multipartReply(MultipartReply(.flowMonitor(updates), form: form))))
   }
 
-  private func pauseMonitors() {
-    monitors.pausedAt = bridge.plane.flowClock
+  /// - Parameter events: the first that are left out. They happened before this moment: the pause begins with them.
+  private func pauseMonitors(_ events: [RuleEvent]) {
+    var since = bridge.plane.flowClock
+    for event in events {
+      switch event {
+      case .added(let rule): since = min(since, rule.createdAt)
+      case .modified(let rule): since = min(since, rule.modifiedAt)
+      case .removed: break
+      }
+    }
+    monitors.pausedAt = since
     if version < .v14 {
       connection?.send(Message(version, .flowMonitorPaused))
     } else {

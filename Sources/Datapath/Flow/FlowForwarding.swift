@@ -13,6 +13,7 @@ extension Burst {
   /// Runs one packet through the flow tables of its bridge.
   @inline(never)
   func processFlows(_ index: PacketIndex, _ bridge: FlowBridge, _ forwarding: Forwarding) {
+    unsafe state.pointee.hasTables = true
     if unsafe bridge.megaflows.state.pointee.hasPaths, takePath(index, bridge, forwarding) { return }
     if unsafe state.pointee.nanoseconds == 0 { unsafe state.pointee.nanoseconds = monotonicNanoseconds() }
     var context = unsafe ProgramContext(

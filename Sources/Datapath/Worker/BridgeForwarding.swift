@@ -20,8 +20,8 @@ extension Burst {
     decisions.begin(forwarding, now: unsafe state.pointee.now)
     if unsafe state.pointee.hasPaths { fetchPaths(forwarding) }
     if unsafe state.pointee.createdCount != tracker.table.state.pointee.statistics.created { fetchTuples() }
-    var position = 0
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
+    var position = unsafe state.pointee.hasTables ? processTabled(forwarding) : 0
     while unsafe position < state.pointee.pendingCount {
       let index = unsafe pending[position]
       position &+= 1
@@ -47,6 +47,22 @@ extension Burst {
     unsafe state.pointee.pendingCount = 0
     if unsafe state.pointee.hasCrossedPatch { countCrossed(forwarding) }
     settleFlows()
+  }
+
+  /// Forwards the packets of a burst whose first one comes to flow tables, which keep no decisions here: bursts are one port's for
+  /// the most.
+  /// - Returns: how many have been forwarded; what has crossed a patch port meanwhile is behind them.
+  @inline(never)
+  private func processTabled(_ forwarding: Forwarding) -> Int {
+    let slot = unsafe Int(pool[pending[0]].inPort)
+    guard slot < forwarding.portLimit, unsafe forwarding.ports[slot].hasFlows else { return 0 }
+    let count = unsafe state.pointee.pendingCount
+    for position in 0..<count {
+      let index = unsafe pending[position]
+      if pool[index].byteCount < 14 { meetsNoRule(index, slot: pool[index].inPort) }
+      process(index, forwarding)
+    }
+    return count
   }
 
   /// `countNormal` for all patch ports.

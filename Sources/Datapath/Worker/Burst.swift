@@ -55,6 +55,8 @@ import VSwitchCore
     let paths: ConnectionPathCache
     /// There has been one: so that one without any pays nothing for them.
     var hasPaths = false
+    /// The same of packets that came to flow tables.
+    var hasTables = false
     let held: HeldFragments
     /// Connections that had begun when the last burst did.
     var createdCount: UInt64 = 0

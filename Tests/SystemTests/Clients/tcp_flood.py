@@ -44,7 +44,7 @@ def main():
     answers = 0
     for number in range(count):
         raw.send(frame(number, gateway, server, 2, 1000, 0))
-        time.sleep(0.001)
+        time.sleep(0.002)
         while True:
             try:
                 answer = raw.recv(2048)

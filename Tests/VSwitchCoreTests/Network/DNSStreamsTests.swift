@@ -239,13 +239,51 @@ import Testing
       try bench.say(0x10)
     }
     #expect(bench.streams.count == DNSStreams.streamLimit)
-    // Whose question is open keeps its connection, while there are others.
+    // Whose question is open keeps its connection, as those are few.
     bench.client = victim
     try bench.answer([2])
     #expect(bench.client.received == Bench.message([2]))
     // The others go by themselves.
     try bench.wait(seconds: 60)
     #expect(bench.streams.count == 0)
+  }
+
+  /// Those of a flood: what they do besides to open connections.
+  enum Habit: CaseIterable { case nothing, establish, ask, fetchNothing, some }
+
+  @Test(arguments: Habit.allCases) func whoIsQuickIsServedInAFlood(_ habit: Habit) throws {
+    var bench = Bench()
+    var number: UInt64 = 0
+    func flood(_ bench: inout Bench, count: Int) throws {
+      let client = bench.client
+      defer { bench.client = client }
+      for _ in 0..<count {
+        number += 1
+        bench.client = Bench.Client()
+        bench.client.mac = MACAddress(bits: 0x5254_0001_0000 | number)
+        bench.client.address = IPAddress(ipv4: 0xc0a8_0000 | UInt32(number & 0xffff))
+        let own = habit == .some ? Habit.allCases[Int(number % 4)] : habit
+        try bench.say(2)
+        if own != .nothing { try bench.say(16) }
+        if own == .ask || own == .fetchNothing { try bench.say(0x18, Bench.message([1])) }
+        if own == .fetchNothing { try bench.answer([1]) }
+      }
+    }
+    try flood(&bench, count: 1000)
+    // Seven others between any two of its segments: of three kinds, one has a third of the room at least.
+    for port in UInt16(7000)..<7020 {
+      bench.client = Bench.Client()
+      bench.client.port = port
+      try bench.say(2)
+      try flood(&bench, count: 7)
+      try bench.say(16)
+      try flood(&bench, count: 7)
+      try bench.say(0x18, Bench.message([3]))
+      try flood(&bench, count: 7)
+      try bench.answer([4])
+      #expect(bench.client.received == Bench.message([4]))
+      try bench.say(0x10)
+    }
   }
 
   @Test func questionsWithoutAnAnswerKeepNobodyOut() throws {

@@ -62,9 +62,6 @@ struct DNSStream: Sendable {
   /// When something is sent again, or the connection ends.
   private(set) var due: UInt64
 
-  /// Nothing is asked for or under way.
-  var isIdle: Bool { openQueries == 0 && outgoing.isEmpty }
-
   /// - Parameters:
   ///   - syn: the client's.
   ///   - mtu: of the network, bytes.

@@ -1,8 +1,9 @@
 // TCP connections of clients to the resolver of a network (RFC 7766): which there are, and which give way. A state machine without
 // I/O, clock and randomness of its own; owned by the service that runs it, one thread at a time. A connection is a `DNSStream`.
 //
-// Bounds: `streamLimit` connections, of one station `stationLimit`. A SYN that finds no room takes that of the oldest connection that is
-// half-open, else of the oldest one that asks for nothing, else of the oldest one that has not fetched its answers, else of the oldest.
+// Bounds: `streamLimit` connections, of one station `stationLimit`. A SYN that finds no room takes that of another one: of half-open ones,
+// those that wait for an answer and all others, the oldest of the kind that has most. So a flood of whatever kind takes its own
+// room, and whoever is quick is served meanwhile.
 
 /// Connections of clients to the resolver of one network.
 package struct DNSStreams: Sendable {
@@ -63,9 +64,10 @@ package struct DNSStreams: Sendable {
     let ofStation = order.filter { streams[$0]?.clientMAC == segment.sourceMAC }
     let candidates = ofStation.count < Self.stationLimit ? order : ofStation
     if candidates.count >= (ofStation.count < Self.stationLimit ? Self.streamLimit : Self.stationLimit) {
-      let oldest =
-        candidates.first { streams[$0]?.isEstablished == false } ?? candidates.first { streams[$0]?.isIdle == true }
-        ?? candidates.first { streams[$0]?.openQueries == 0 } ?? candidates.first
+      let kinds = Dictionary(grouping: candidates) { key in
+        streams[key].map { $0.isEstablished ? min($0.openQueries, 1) : 2 } ?? 2
+      }
+      let oldest = kinds.max { ($0.value.count, $0.key) < ($1.value.count, $1.key) }?.value.first
       if let oldest { remove(oldest) }
     }
     var stream = DNSStream(

@@ -18,8 +18,6 @@ extension Burst {
   func processPending(_ forwarding: Forwarding) {
     guard unsafe state.pointee.pendingCount > 0 else { return }
     decisions.begin(forwarding, now: unsafe state.pointee.now)
-    if unsafe state.pointee.hasPaths { fetchPaths(forwarding) }
-    if unsafe state.pointee.createdCount != tracker.table.state.pointee.statistics.created { fetchTuples() }
     // Packets that cross a patch port are appended, so that the count grows meanwhile.
     var position = unsafe state.pointee.hasTables ? processTabled(forwarding) : 0
     while unsafe position < state.pointee.pendingCount {
@@ -54,6 +52,8 @@ extension Burst {
   /// - Returns: how many have been forwarded; what has crossed a patch port meanwhile is behind them.
   @inline(never)
   private func processTabled(_ forwarding: Forwarding) -> Int {
+    if unsafe state.pointee.hasPaths { fetchPaths(forwarding) }
+    if unsafe state.pointee.createdCount != tracker.table.state.pointee.statistics.created { fetchTuples() }
     let slot = unsafe Int(pool[pending[0]].inPort)
     guard slot < forwarding.portLimit, unsafe forwarding.ports[slot].hasFlows else { return 0 }
     let count = unsafe state.pointee.pendingCount

@@ -195,13 +195,7 @@ import VSwitchCore
     let flow = unsafe flows + Int(number)
     let mask = unsafe flow.pointee.mask
     guard mask != MegaflowCache.noMask else { return false }
-    let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
-    let own = unsafe UnsafeRawPointer(flow).assumingMemoryBound(to: UInt64.self)
-    for position in 0..<(unsafe masks[Int(mask)].wordCount) {
-      let index = unsafe words[position].index
-      guard unsafe key[index] & words[position].bits == own[index] else { return false }
-    }
-    return true
+    return unsafe isEqual(flow, key, mask)
   }
 
   @inline(__always)
@@ -219,12 +213,11 @@ import VSwitchCore
   private func isEqual(_ flow: UnsafeMutablePointer<Flow>, _ key: UnsafePointer<UInt64>, _ mask: UInt16) -> Bool {
     let words = unsafe maskWords + Int(mask) &* FlowKey.wordCount
     let own = unsafe UnsafeRawPointer(flow).assumingMemoryBound(to: UInt64.self)
-    var difference: UInt64 = 0
     for position in 0..<(unsafe masks[Int(mask)].wordCount) {
       let index = unsafe words[position].index
-      difference |= unsafe key[index] & words[position].bits ^ own[index]
+      guard unsafe key[index] & words[position].bits == own[index] else { return false }
     }
-    return difference == 0
+    return true
   }
 
   /// Keeps a decision.

@@ -1,4 +1,4 @@
-// Where the tuples of connections are found whose hashes end alike: a line of the processor's cache, with 16 more bits of each
+// Where the tuples of connections are found whose hashes end alike: a line of the processor's cache, with 15 bits of each
 // tuple's hash, so that a tuple which is nobody's is known by this line alone. What has no room waits in a chain.
 //
 // Thread: one worker. Plain data; all 0 is a bucket with nothing in it.
@@ -9,7 +9,7 @@ struct ConnectionBucket {
   private static var ones: UInt64 { 0x0001_0001_0001_0001 }
   private static var signs: UInt64 { 0x8000_8000_8000_8000 }
 
-  /// Bits of the hash of each entry, 16 in each lane; 0: the lane is free.
+  /// Of the hash of each entry, 16 bits in each lane; 0: the lane is free.
   private var tags: (UInt64, UInt64) = (0, 0)
   private var entries = InlineArray<8, UInt32>(repeating: 0)
   /// First of the entries that had no room; 0: none.

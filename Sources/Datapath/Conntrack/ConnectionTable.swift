@@ -20,7 +20,7 @@ import VSwitchCore
   static var standardLimit: Int { 1 << 20 }
   static var zoneCount: Int { 1 << 16 }
   static var policyLimit: Int { 1024 }
-  private static var bucketCount: Int { 1 << 19 }
+  static var bucketCount: Int { 1 << 19 }
   /// Records looked at to find one that may give way.
   private static var evictionProbes: Int { 64 }
 
@@ -57,7 +57,8 @@ import VSwitchCore
   }
 
   let connections: UnsafeMutablePointer<TrackedConnection>
-  private let buckets: UnsafeMutablePointer<ConnectionBucket>
+  /// See ConnectionTable+Entries.swift.
+  let buckets: UnsafeMutablePointer<ConnectionBucket>
   let zones: UnsafeMutablePointer<Zone>
   /// Connections by the slot of their port.
   private let owners: UnsafeMutablePointer<UInt32>
@@ -159,37 +160,6 @@ import VSwitchCore
   }
 
   @inline(__always)
-  private func bucket(_ hash: UInt32) -> UnsafeMutablePointer<ConnectionBucket> {
-    unsafe buckets + Int(hash) & (ConnectionTable.bucketCount &- 1)
-  }
-
-  /// - Parameter entry: of a bucket: a record's number twice, plus 1 for its original tuple, 2 for that of the answers.
-  @inline(__always)
-  private func isEntry(_ entry: UInt32, of tuple: ConnectionTuple, _ hash: UInt32) -> Bool {
-    let connection = unsafe connections + Int((entry &- 1) &>> 1)
-    return unsafe entry & 1 == 0
-      ? connection.pointee.replyHash == hash && connection.pointee.reply == tuple
-      : connection.pointee.originalHash == hash && connection.pointee.original == tuple
-  }
-
-  /// The entry behind one for which its bucket had no room; 0: none.
-  @inline(__always)
-  private func next(_ entry: UInt32) -> UInt32 {
-    let connection = unsafe connections + Int((entry &- 1) &>> 1)
-    return unsafe entry & 1 == 0 ? connection.pointee.nextReply : connection.pointee.nextOriginal
-  }
-
-  @inline(__always)
-  private func setNext(_ entry: UInt32, _ next: UInt32) {
-    let connection = unsafe connections + Int((entry &- 1) &>> 1)
-    if entry & 1 == 0 {
-      unsafe connection.pointee.nextReply = next
-    } else {
-      unsafe connection.pointee.nextOriginal = next
-    }
-  }
-
-  @inline(__always)
   private func found(_ entry: UInt32, _ now: UInt32) -> Found? {
     let index = (entry &- 1) &>> 1
     let connection = unsafe connections + Int(index)
@@ -271,14 +241,6 @@ import VSwitchCore
     insert(index &* 2 &+ 2, replyHash)
   }
 
-  @inline(__always)
-  private func insert(_ entry: UInt32, _ hash: UInt32) {
-    let bucket = unsafe bucket(hash)
-    guard unsafe !bucket.pointee.insert(entry, hash) else { return }
-    unsafe setNext(entry, bucket.pointee.overflow)
-    unsafe bucket.pointee.overflow = entry
-  }
-
   /// Forgets a connection.
   @inline(never)
   func remove(_ index: UInt32) {
@@ -294,31 +256,6 @@ import VSwitchCore
     unsafe connection.pointee.generation &+= 1
     unsafe connection.pointee.nextOriginal = state.pointee.free
     unsafe state.pointee.free = index
-  }
-
-  /// Takes an entry out of its bucket; one that had no room there takes its place.
-  private func unlink(_ entry: UInt32, _ hash: UInt32) {
-    let bucket = unsafe bucket(hash)
-    let first = unsafe bucket.pointee.overflow
-    if unsafe bucket.pointee.remove(entry) {
-      guard first != 0 else { return }
-      let waiting = unsafe connections + Int((first &- 1) &>> 1)
-      unsafe bucket.pointee.overflow = next(first)
-      _ = unsafe bucket.pointee.insert(
-        first, first & 1 == 0 ? waiting.pointee.replyHash : waiting.pointee.originalHash)
-    } else if first == entry {
-      unsafe bucket.pointee.overflow = next(entry)
-    } else {
-      var current = first
-      while current != 0 {
-        let following = next(current)
-        if following == entry {
-          setNext(current, next(entry))
-          return
-        }
-        current = following
-      }
-    }
   }
 
   // MARK: room

@@ -6,22 +6,8 @@ import VSwitchCore
 extension Scenario {
   static var conntrack: [Scenario] { [natHit, natMany, conntrackNew] }
 
-  private static func rule(
-    table: UInt8, priority: UInt16, _ match: [(Field, UInt128, UInt128)], _ actions: [Action]
-  ) -> TableChange {
-    var change = FlowMod()
-    change.table = table
-    change.priority = priority
-    for (field, value, mask) in match { change.match.set(field, value, mask: mask) }
-    change.instructions = Instructions(apply: actions)
-    return .flow(change)
-  }
-
   /// `ct(nat,table=1)`; what is new from port 1 is committed with `nat(src=198.51.100.7)`, what belongs to a connection goes on.
   private static var translation: [TableChange] {
-    var clear = FlowMod()
-    clear.command = .delete
-    clear.table = FlowMod.allTables
     var lookup = ConntrackAction()
     lookup.recirculationTable = 1
     lookup.translation = NetworkTranslation()
@@ -33,16 +19,16 @@ extension Scenario {
     commit.translation?.addresses = 0xc633_6407...0xc633_6407
     let ip: (Field, UInt128, UInt128) = (.etherType, 0x0800, 0xffff)
     func out(_ from: UInt32) -> TableChange {
-      rule(
+      .rule(
         table: 2, priority: 1, [ip, (.inPort, UInt128(from), 0xffff_ffff)],
         [.output(PortNumber(3 - from), maximumByteCount: 0)])
     }
     return [
-      .flow(clear), rule(table: 0, priority: 1, [ip], [.conntrack(lookup)]),
-      rule(
+      .clear, .rule(table: 0, priority: 1, [ip], [.conntrack(lookup)]),
+      .rule(
         table: 1, priority: 10, [ip, (.ctState, 0x22, 0x22)],
         [.resubmit(port: nil, table: 2, withConntrackTuple: false)]),
-      rule(table: 1, priority: 9, [ip, (.inPort, 1, 0xffff_ffff), (.ctState, 0x21, 0x21)], [.conntrack(commit)]),
+      .rule(table: 1, priority: 9, [ip, (.inPort, 1, 0xffff_ffff), (.ctState, 0x21, 0x21)], [.conntrack(commit)]),
       out(1),
       out(2),
     ]

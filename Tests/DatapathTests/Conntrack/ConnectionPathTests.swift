@@ -13,18 +13,6 @@ import VSwitchCore
 
   /// Rules with what a router does: translation of sources, a TTL less, other MAC addresses, and what a mark forbids.
   private static func harness() throws -> DatapathHarness {
-    var config = BridgeConfig(name: "br0")
-    for number in 1...2 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      config.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var settings = SwitchConfig()
-    settings.bridges = [config]
-    let harness = try DatapathHarness(settings, seed: 1)
-    var clear = FlowMod()
-    clear.command = .delete
-    clear.table = FlowMod.allTables
     var lookup = ConntrackAction()
     lookup.recirculationTable = 1
     lookup.translation = NetworkTranslation()
@@ -34,13 +22,9 @@ import VSwitchCore
     commit.translation = NetworkTranslation()
     commit.translation?.kind = .source
     commit.translation?.addresses = 0xc633_6407...0xc633_6407
-    var changes: [TableChange] = [
-      .flow(clear), ConntrackLab.rule(table: 0, [(.etherType, 0x0800)], [.conntrack(lookup)]),
-    ]
+    var changes = [clear, rule([(.etherType, 0x0800)], [.conntrack(lookup)])]
     func add(_ table: UInt8, _ priority: UInt16, _ fields: [(Field, UInt128, UInt128)], _ actions: [Action]) {
-      var match = Match()
-      for (field, value, mask) in fields { match.set(field, value, mask: mask) }
-      changes.append(ConntrackLab.rule(table: table, priority: priority, match, actions))
+      changes.append(.rule(table: table, priority: priority, fields, actions))
     }
     let ip: (Field, UInt128, UInt128) = (.etherType, 0x0800, 0xffff)
     let go = Action.resubmit(port: nil, table: 2, withConntrackTuple: false)
@@ -55,8 +39,7 @@ import VSwitchCore
           .output(PortNumber(UInt32(3 - port)), maximumByteCount: 0),
         ])
     }
-    try harness.changeFlows(bridge: "br0", changes)
-    return harness
+    return try .bridge(portCount: 2, changes)
   }
 
   /// What is sent: mostly right packets of some connections, now and then one that is not.
@@ -157,7 +140,7 @@ import VSwitchCore
           try harness.changeFlows(
             bridge: "br0",
             [
-              ConntrackLab.rule(
+              rule(
                 table: 2, priority: 5, [(.etherType, 0x0800), (.inPort, 2)],
                 drops ? [] : [.output(PortNumber(1), maximumByteCount: 0)])
             ])

@@ -16,25 +16,14 @@ struct ConntrackLab {
     inward: @escaping (inout ConntrackAction) -> Void = { _ in },
     commit: ((inout ConntrackAction) -> Void)? = { _ in }, seed: UInt64 = 1
   ) throws {
-    var config = BridgeConfig(name: "br0")
-    for number in 1...3 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      config.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var settings = SwitchConfig()
-    settings.bridges = [config]
-    bridge = try DatapathHarness(settings, seed: seed)
-    var clear = FlowMod()
-    clear.command = .delete
-    clear.table = FlowMod.allTables
-    var changes = [TableChange.flow(clear)]
+    bridge = try .bridge(portCount: 3, seed: seed)
+    var changes = [clear]
     for etherType in [UInt128(0x0800), 0x86dd] {
       for (port, adjust) in [(UInt128(1), outward), (2, inward)] {
         var action = ConntrackAction()
         action.recirculationTable = 1
         adjust(&action)
-        changes.append(ConntrackLab.rule([(.etherType, etherType), (.inPort, port)], [.conntrack(action)]))
+        changes.append(rule([(.etherType, etherType), (.inPort, port)], [.conntrack(action)]))
       }
       if let commit {
         var action = ConntrackAction()
@@ -45,20 +34,20 @@ struct ConntrackLab {
         match.set(.etherType, etherType)
         match.set(.inPort, 1)
         match.set(.ctState, 0x21, mask: 0x21)
-        changes.append(ConntrackLab.rule(table: 1, priority: 200, match, [.conntrack(action)]))
+        changes.append(rule(table: 1, priority: 200, match, [.conntrack(action)]))
         // What is related comes from anywhere.
         match = Match()
         match.set(.etherType, etherType)
         match.set(.ctState, 0x25, mask: 0x25)
-        changes.append(ConntrackLab.rule(table: 1, priority: 300, match, [.conntrack(action)]))
+        changes.append(rule(table: 1, priority: 300, match, [.conntrack(action)]))
       }
     }
     // Table 1 goes on to table 2, which shows the state.
     changes.append(
-      ConntrackLab.rule(table: 1, priority: 1, [], [.resubmit(port: nil, table: 2, withConntrackTuple: false)]))
+      rule(table: 1, priority: 1, [], [.resubmit(port: nil, table: 2, withConntrackTuple: false)]))
     for port in [UInt32(1), 2] {
       changes.append(
-        ConntrackLab.rule(
+        rule(
           table: 2, [(.inPort, UInt128(port))],
           [
             .pushVLAN(etherType: 0x8100), .setField(.vlanID, value: 0x1000, mask: 0x1fff),
@@ -73,23 +62,6 @@ struct ConntrackLab {
   /// The bits of `ct_state`, and those of a VID that show them.
   static func lowByte(_ field: Field) -> Subfield {
     Subfield(field, firstBit: 0, bitCount: 8) ?? Subfield(field)
-  }
-
-  static func rule(
-    table: UInt8 = 0, priority: UInt16 = 100, _ fields: [(Field, UInt128)], _ actions: [Action]
-  ) -> TableChange {
-    var match = Match()
-    for (field, value) in fields { match.set(field, value) }
-    return rule(table: table, priority: priority, match, actions)
-  }
-
-  static func rule(table: UInt8, priority: UInt16, _ match: Match, _ actions: [Action]) -> TableChange {
-    var change = FlowMod()
-    change.table = table
-    change.priority = priority
-    change.match = match
-    change.instructions = Instructions(apply: actions)
-    return .flow(change)
   }
 
   /// What came of a packet.

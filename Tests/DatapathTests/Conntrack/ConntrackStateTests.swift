@@ -179,7 +179,7 @@ import VSwitchCore
     match.set(.ctTransportDestination, 53)
     try lab.bridge.changeFlows(
       bridge: "br0",
-      [ConntrackLab.rule(table: 2, priority: 500, match, [.output(PortNumber(3), maximumByteCount: 0xffff)])])
+      [rule(table: 2, priority: 500, match, [.output(PortNumber(3), maximumByteCount: 0xffff)])])
     _ = lab.send(ConntrackLab.udp(c, 1000, s, 53))
     let frame = FrameBuilder.ethernet(
       to: FrameBuilder.address(1), from: FrameBuilder.address(2), etherType: 0x0800, ConntrackLab.udp(s, 53, c, 1000))
@@ -211,7 +211,7 @@ import VSwitchCore
     try lab.bridge.changeFlows(
       bridge: "br0",
       [
-        ConntrackLab.rule(
+        rule(
           table: 2, priority: 500, [(.inPort, 2)],
           [
             .conntrackClear, .pushVLAN(etherType: 0x8100),

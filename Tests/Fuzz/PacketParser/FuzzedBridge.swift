@@ -11,18 +11,10 @@ final class FuzzedBridge {
   private static let portCount: UInt8 = 8
 
   init() {
-    var config = BridgeConfig(name: "br0")
-    for number in 1...Self.portCount + 2 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      config.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var switchConfig = SwitchConfig()
-    switchConfig.bridges = [config]
     do {
       // One exit finishes checksums and cuts, the other takes everything as it is.
-      harness = try DatapathHarness(switchConfig, capabilities: ["p9": []], packetCount: 8192)
-      try harness.changeFlows(bridge: "br0", FuzzedRules.all)
+      harness = try .bridge(
+        portCount: Int(Self.portCount) + 2, FuzzedRules.all, capabilities: ["p9": []], packetCount: 8192)
     } catch { fatalError("\(error)") }
     packetCount = harness.availablePackets
   }

@@ -6,30 +6,13 @@ import VSwitchCore
 
 extension TranslationPlan {
   /// A bridge between p1, inside, and p2, outside.
-  func makeSwitch() throws -> DatapathHarness {
-    var config = BridgeConfig(name: "br0")
-    for number in 1...2 {
-      var interface = InterfaceConfig(name: "p\(number)", kind: .tap)
-      interface.portNumberRequest = UInt16(number)
-      config.ports.append(PortConfig(name: "p\(number)", interface: interface))
-    }
-    var settings = SwitchConfig()
-    settings.bridges = [config]
-    let harness = try DatapathHarness(settings)
-    try harness.changeFlows(bridge: "br0", rules)
-    return harness
-  }
+  func makeSwitch() throws -> DatapathHarness { try .bridge(portCount: 2, rules) }
 
   private typealias FieldValue = (Field, UInt128, UInt128)
 
   private var rules: [TableChange] {
     func rule(_ table: UInt8, _ priority: UInt16, _ fields: [FieldValue], _ actions: [Action]) -> TableChange {
-      var change = FlowMod()
-      change.table = table
-      change.priority = priority
-      for (field, value, mask) in fields { change.match.set(field, value, mask: mask) }
-      change.instructions = Instructions(apply: actions)
-      return .flow(change)
+      .rule(table: table, priority: priority, fields, actions)
     }
     func translation(_ kind: NetworkTranslation.Kind, _ address: [UInt8]) -> NetworkTranslation {
       var translation = NetworkTranslation()
@@ -38,9 +21,6 @@ extension TranslationPlan {
       translation.isIPv6 = isIPv6
       return translation
     }
-    var clear = FlowMod()
-    clear.command = .delete
-    clear.table = FlowMod.allTables
     var lookup = ConntrackAction()
     lookup.recirculationTable = 1
     lookup.translation = NetworkTranslation()
@@ -80,7 +60,7 @@ extension TranslationPlan {
       [.decrementTTL(controllers: [0]), .output(port, maximumByteCount: 0)]
     }
     return [
-      .flow(clear), rule(0, 1, [ip], [.conntrack(lookup)]),
+      .clear, rule(0, 1, [ip], [.conntrack(lookup)]),
       rule(1, 30, [ip, (.ctState, 0x30, 0x30)], []),
       rule(0, 5, [ip, fromInside, destination(gateway)], [.conntrack(answer)]),
       rule(3, 1, [ip], [.conntrack(lookup)]),

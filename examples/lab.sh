@@ -18,6 +18,9 @@ inside() { local host=$1; shift; ip netns exec "$prefix-$host" "$@"; }
 vsctl() { "$bin/vsctl" --run-dir "$run" "$@"; }
 show() { note "\$ vsctl $*"; vsctl "$@" | sed 's/^/        /'; }
 do_it() { note "\$ vsctl $*"; vsctl "$@"; }
+# shows TEXT COMMAND...: the command's output holds the text. Never `COMMAND | grep -q`: under pipefail that fails whenever the command
+# writes another line after the one that grep ended at.
+shows() { local text=$1; shift; grep -q -- "$text" <<< "$("$@")"; }
 pings() { inside "$1" ping -n -q -c 3 -i 0.2 -W 2 "$2"; }
 
 take_down() {

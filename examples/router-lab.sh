@@ -42,7 +42,7 @@ daemon_pid() {
   local process
   for process in /proc/[0-9]*; do
     [ "$(cat "$process/comm" 2>/dev/null)" = vswitchd ] || continue
-    if tr '\0' ' ' < "$process/cmdline" 2>/dev/null | grep -q -- "--run-dir $run "; then echo "${process#/proc/}"; fi
+    if grep -q -- "--run-dir $run " <<< "$(tr '\0' ' ' < "$process/cmdline" 2> /dev/null)"; then echo "${process#/proc/}"; fi
   done
 }
 
@@ -158,7 +158,7 @@ note ""; note "\$ vsctl port stats"; vsctl port stats | sed 's/^/    /'
 
 say "8. TCP through the switch: h1 to h2, 3 seconds"
 inside h2 iperf3 -s -1 > "$run/iperf" 2>&1 & server=$!
-for _ in $(seq 30); do inside h2 ss -ltn 2> /dev/null | grep -q ':5201' && break; sleep 0.1; done
+for _ in $(seq 30); do grep -q ':5201' <<< "$(inside h2 ss -ltn)" && break; sleep 0.1; done
 result=$(inside h1 iperf3 -c 10.0.10.2 -t 3 -J 2>&1) || true
 wait "$server" || true
 rate=$(printf '%s' "$result" | awk '/"sum_received"/ {f = 1} f && /"bits_per_second"/ {gsub(/[^0-9.e+]/, "", $2); printf "%.2f", $2 / 1e9; exit}')

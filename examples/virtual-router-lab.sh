@@ -31,7 +31,7 @@ do_it add-router-port r1 br0 tag=20 addresses=10.0.20.1/24,fd00:20::1/64
 inside h1 ip neigh flush dev h1
 check "h1 reaches its gateway" pings h1 10.0.10.1
 check "h1 reaches h2" pings h1 10.0.20.2
-has_address() { inside "$1" ip -6 address show dev "$1" scope global | grep -q "$2" ; }
+has_address() { shows "$2" inside "$1" ip -6 address show dev "$1" scope global; }
 for _ in $(seq 100); do has_address h1 fd00:10: && has_address h2 fd00:20: && break; sleep 0.1; done
 check "h1 has made itself an IPv6 address of the prefix that r1 advertises" has_address h1 fd00:10:
 address=$(inside h2 ip -6 -o address show dev h2 scope global | awk '{sub("/.*", "", $4); print $4; exit}')

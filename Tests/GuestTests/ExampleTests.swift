@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -17,6 +18,19 @@ struct ExampleTests {
     // Where libvirt is installed it is what starts the machines.
     if script.contains("libvirt"), TestEnvironment.hasProgram("libvirtd") || TestEnvironment.isContinuousIntegration {
       #expect(result.output.contains("All claims hold (by libvirt)"), "\(result.output)\(result.errorOutput)")
+    }
+  }
+
+  /// `COMMAND | grep -q` ends with the first match: with `pipefail` the claim fails whenever the command writes on after it.
+  @Test func noClaimDependsOnHowFastItsCommandWrites() throws {
+    let folder = "\(TestEnvironment.sourceDirectory)/examples"
+    let scripts = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".sh") }
+    #expect(scripts.count > 5)
+    for script in scripts {
+      let lines = try String(contentsOfFile: "\(folder)/\(script)", encoding: .utf8).split(separator: "\n")
+      // What `sh -c` runs has no pipefail.
+      let cut = lines.filter { $0.contains(/\|\s*grep -\w*q/) && !$0.contains("sh -c") && !$0.hasPrefix("#") }
+      #expect(cut.isEmpty, "\(script): \(cut)")
     }
   }
 }

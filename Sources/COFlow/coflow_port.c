@@ -283,9 +283,13 @@ int coflow_uring_enable(int ring) {
 
 int coflow_thread_setup(const char *name, int cpu) {
   pthread_setname_np(pthread_self(), name);
-  if (cpu < 0) return 0;
   cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET((unsigned)cpu, &set);
+  if (cpu < 0) {
+    if (sched_getaffinity(getpid(), sizeof set, &set) != 0) return -errno;
+  } else {
+    if (cpu >= CPU_SETSIZE) return -EINVAL;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+  }
   return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }

@@ -12,14 +12,11 @@ package final class Datapath: Sendable {
   package let events: AsyncStream<DatapathEvent>
   let eventSource: AsyncStream<DatapathEvent>.Continuation
   private let opener: PortOpener
-  let worker: WorkerThread
   let vhostUser: VhostUserService
   let state = Mutex(ControlState())
-  /// From the worker: packets for controllers, rules to be learned.
-  let flowEvents: EventRing
-  /// From the worker: what happens to connections, while somebody watches. One reader at a time.
-  let connectionEvents: Mutex<EventRing>
-  let flowEventPump = Mutex<FlowEventPump?>(nil)
+  let flowEventPumps = Mutex<[FlowEventPump]>([])
+  /// Held by whoever reads the workers' events of connections.
+  let connectionEventReader = Mutex<Void>(())
   let flowExpiry = Mutex<FlowExpiry?>(nil)
   /// What happened to rules without a controller's asking: their time was over, a packet had one learned, the tables were
   /// emptied. One consumer.
@@ -30,6 +27,9 @@ package final class Datapath: Sendable {
   let controllerPacketSource: AsyncStream<BridgePacket>.Continuation
   /// Keys the MAC tables' hash.
   private let seed: UInt64
+  private let avoidIOUring: Bool
+  /// The CPU of the first worker where the configuration names none.
+  let firstWorkerCPU: Int?
   let links: LinkMonitor
 
   /// Starts the worker; no ports yet.
@@ -40,15 +40,17 @@ package final class Datapath: Sendable {
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
     var random = SystemRandomNumberGenerator()
     seed = random.next()
-    flowEvents = try EventRing(byteCountLog2: 20)
-    connectionEvents = Mutex(try EventRing(byteCountLog2: Datapath.connectionEventByteCountLog2))
+    avoidIOUring = options.avoidIOUring
+    firstWorkerCPU = options.workerCPU
     do throws(LinkError) {
       let socket: LinkMonitorSocket
       if let opened = options.linkSocket { socket = opened } else { socket = try LinkMonitorSocket() }
       links = try LinkMonitor(socket)
     } catch { throw error.configError }
-    worker = try WorkerThread(cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
-    vhostUser = try VhostUserService(mailbox: worker.mailbox) { [eventSource] name in
+    let worker = try WorkerThread(number: 0, cpu: options.workerCPU, avoidIOUring: options.avoidIOUring)
+    state.withLock { $0.workers = [worker] }
+    engineName = worker.engineName
+    vhostUser = try VhostUserService { [eventSource] name in
       eventSource.yield(.linkChanged(name: name))
     }
     opener = PortOpener(
@@ -57,12 +59,19 @@ package final class Datapath: Sendable {
     Task { [weak self] in
       for await change in changes { self?.linkChanged(change) }
     }
-    startFlowEvents()
+    startFlowEvents(of: worker)
     startFlowExpiry()
   }
 
   /// How packets are read and written: "io_uring" or "epoll".
-  package var engineName: String { worker.engineName }
+  package let engineName: String
+
+  /// Starts one more worker.
+  func startWorker(number: Int) throws(ConfigError) -> WorkerThread {
+    let worker = try WorkerThread(number: number, cpu: nil, avoidIOUring: avoidIOUring)
+    startFlowEvents(of: worker)
+    return worker
+  }
 
   /// Ends the worker and closes every port. Nothing else may be called afterwards.
   package func shutdown() {
@@ -71,11 +80,9 @@ package final class Datapath: Sendable {
     stopFlowExpiry()
     vhostUser.shutdown()
     state.withLock { state in
-      worker.stop()
+      for worker in state.workers { worker.stop() }
       state.deallocate()
       state = ControlState()
-      flowEvents.deallocate()
-      connectionEvents.withLock { $0.deallocate() }
     }
     eventSource.finish()
   }
@@ -89,19 +96,23 @@ package final class Datapath: Sendable {
       let change = Change(from: state, to: config)
       state.want(config)
       state.failures = [:]
+      let isSpread = updateWorkers(&state, config)
       updateBridges(&state, config)
-      let (opened, _) = carryOut(change, &state)
+      let (opened, _) = carryOut(change, &state, isSpread: isSpread)
       let found = states(of: state.sortedWanted, &state)
       _ = noteLinks(found, &state)
       publish(&state)
       removeBridges(&state, config)
-      let ports = Handover(opened)
-      let busyPoll = config.busyPoll
-      let picksUpTCP = config.picksUpTCP
-      worker.mailbox.perform { worker in
-        for port in ports.take() { worker.add(port) }
-        worker.busyPoll = busyPoll
-        unsafe worker.burst.tracker.isLoose.pointee = picksUpTCP
+      add(opened, state)
+      state.tracking.picksUpTCP = config.picksUpTCP
+      for worker in state.workers {
+        // One that runs nothing has nothing to look for.
+        let busyPoll = config.busyPoll && worker.number < state.workerCount
+        let tracking = state.tracking
+        worker.mailbox.perform { worker in
+          worker.busyPoll = busyPoll
+          unsafe worker.burst.tracker.isLoose.pointee = tracking.picksUpTCP
+        }
       }
       return found
     }
@@ -118,20 +129,28 @@ package final class Datapath: Sendable {
         state.want(change.config, key)
         state.failures[key] = nil
       }
-      let (opened, hasChanged) = carryOut(change, &state)
+      let (opened, hasChanged) = carryOut(change, &state, isSpread: false)
       let found = states(of: change.wanted.map(\.key), &state)
       if noteLinks(found, &state) || hasChanged { publish(&state) }
-      if !opened.isEmpty {
-        let ports = Handover(opened)
-        worker.mailbox.perform { worker in for port in ports.take() { worker.add(port) } }
-      }
+      add(opened, state)
       return found
     }
   }
 
+  /// Hands ports to the workers of their bridges.
+  private func add(_ opened: [(bridge: String, io: PortIO)], _ state: ControlState) {
+    for (worker, ports) in Dictionary(grouping: opened, by: { state.worker(of: $0.bridge).number }) {
+      let ports = Handover(ports.map(\.io))
+      state.workers[worker].mailbox.perform { worker in for port in ports.take() { worker.add(port) } }
+    }
+  }
+
   /// Closes, opens and changes ports. What is opened or changed is in the forwarding tables that are published next.
+  /// - Parameter isSpread: whether bridges are to be spread over the workers anew.
   /// - Returns: the ports to hand to the worker after that; and whether there is anything to publish.
-  private func carryOut(_ change: Change, _ state: inout ControlState) -> (opened: [PortIO], hasChanged: Bool) {
+  private func carryOut(
+    _ change: Change, _ state: inout ControlState, isSpread: Bool
+  ) -> (opened: [(bridge: String, io: PortIO)], hasChanged: Bool) {
     // First out of the tables, then out of the worker: it never forwards to a port that is gone.
     let closing = change.closing.compactMap { key in state.remove(key) }
     if !closing.isEmpty { publish(&state) }
@@ -140,7 +159,8 @@ package final class Datapath: Sendable {
       let key = PortKey(bridge: port.bridge, name: port.config.name)
       if change.reopening.contains(key) { state.linkResets[key, default: 0] += 1 }
     }
-    var opened: [PortIO] = []
+    if isSpread || state.workerCount > 1 && change.mayJoinBridges { placeBridges(&state, spreadsAnew: isSpread) }
+    var opened: [(bridge: String, io: PortIO)] = []
     var hasChanged = false
     var sockets = PacketSocketSupply(
       expected: change.wanted.count { state.ports[$0.key] == nil && $0.port.interface.kind == .system })
@@ -151,7 +171,7 @@ package final class Datapath: Sendable {
         if update(key, port, &state) { hasChanged = true }
       } else {
         do throws(ConfigError) {
-          if let io = try open(key, port, &sockets, &state) { opened.append(io) }
+          if let io = try open(key, port, &sockets, &state) { opened.append((key.bridge, io)) }
           hasChanged = true
         } catch { state.failures[key] = error }
       }
@@ -184,7 +204,8 @@ package final class Datapath: Sendable {
   ) throws(ConfigError) -> PortIO? {
     let slot = try state.takeSlot()
     do throws(ConfigError) {
-      let opened = try opener.open(port, slot: slot, &sockets)
+      let worker = state.worker(of: key.bridge)
+      let opened = try opener.open(port, slot: slot, mailbox: worker.mailbox, &sockets)
       var entry = OpenPort(
         bridge: key.bridge, config: port, slot: slot, portNumber: state.portNumber(for: port, in: key.bridge))
       entry.tapDescriptor = opened.tapDescriptor
@@ -216,7 +237,7 @@ package final class Datapath: Sendable {
     if old.vlan != port.vlan, let bridge = state.bridges[key.bridge] {
       // What was learned under other rules may be where it must not be reached any more.
       let slot = entry.bridgeSlot
-      worker.mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
+      state.worker(of: key.bridge).mailbox.perform { worker in _ = bridge.macTable.flush(port: slot, now: worker.now) }
     }
     guard old.interface != port.interface else { return true }
     if [.vhostUser, .vhostUserClient].contains(port.interface.kind) {
@@ -237,7 +258,7 @@ package final class Datapath: Sendable {
       let slots = try state.setGuard(key, by: port.guarding)
       let table = state.bridges[key.bridge]?.macTable
       let hasMoved = state.ports[key]?.bridgeSlot != oldSlot
-      worker.mailbox.perform { worker in
+      state.worker(of: key.bridge).mailbox.perform { worker in
         for slot in slots { worker.open(slot: slot) }
         // Stations behind it are learned anew, where they are known by now.
         if hasMoved { _ = table?.flush(port: oldSlot, includingStatic: true, now: worker.now) }
@@ -256,7 +277,7 @@ package final class Datapath: Sendable {
     vhostUser.close(slot: slot)
     let guardSlots = [port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap { $0 }
     let bridgeSlot = port.bridgeSlot
-    worker.mailbox.perform { worker in
+    state.worker(of: port.bridge).mailbox.perform { worker in
       worker.remove(slot: slot)
       for slot in guardSlots { worker.burst.closeSlot(slot) }
       _ = table?.flush(port: bridgeSlot, includingStatic: true, now: worker.now)
@@ -279,12 +300,13 @@ package final class Datapath: Sendable {
           old.deallocate()
         } else if known.config.macAgeingSeconds != wanted.macAgeingSeconds {
           let seconds = wanted.macAgeingSeconds
-          worker.mailbox.perform { _ in known.macTable.setAgeing(seconds: seconds) }
+          state.workers[known.worker].mailbox.perform { _ in known.macTable.setAgeing(seconds: seconds) }
         }
       } else {
         let table = makeTable(wanted)
         do throws(ConfigError) {
-          try state.addBridge(wanted, macTable: table, events: flowEvents, seed: seed)
+          // Where it is to run is known when all that it is joined to is (`placeBridges`).
+          try state.addBridge(wanted, macTable: table, events: state.workers[0].flowEvents, seed: seed)
           state.bridgeFailures[wanted.name] = nil
         } catch {
           table.deallocate()
@@ -309,14 +331,17 @@ package final class Datapath: Sendable {
     for bridge in gone.values { bridge.macTable.deallocate() }
   }
 
-  /// Makes the worker forward by the state as it is and frees the tables before.
+  /// Makes the workers forward by the state as it is and frees the tables before.
   func publish(_ state: inout ControlState) {
     let tables = state.makeTables()
-    worker.mailbox.publish(tables)
-    worker.mailbox.waitForGracePeriod()
+    for worker in state.workers { worker.mailbox.publish(tables) }
+    for worker in state.workers { worker.mailbox.waitForGracePeriod() }
     state.tables = tables
     let freed = state.endGracePeriod()
-    if !freed.isEmpty { worker.mailbox.perform { worker in for slot in freed { worker.burst.closeSlot(slot) } } }
+    guard !freed.isEmpty else { return }
+    for worker in state.workers {
+      worker.mailbox.perform { worker in for slot in freed { worker.burst.closeSlot(slot) } }
+    }
   }
 }
 

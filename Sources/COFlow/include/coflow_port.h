@@ -86,6 +86,7 @@ long coflow_write(int fd, const void *bytes, unsigned long count);
 /// Starts a ring that was set up disabled, and binds it to the calling thread (liburing 2.3 forgot to export its own).
 int coflow_uring_enable(int ring);
 
-/// Pins the calling thread to one CPU and names it.
+/// Names the calling thread and pins it to one CPU; a negative one: to those where the process's first thread may run.
+/// Returns 0, or a negative errno if there is no such CPU.
 int coflow_thread_setup(const char *name, int cpu);
 #endif

@@ -169,3 +169,10 @@ package struct ConntrackZone: Equatable, Sendable {
   package var refusedCount: UInt32
   package var hasOwnTimeouts: Bool
 }
+
+extension ConntrackZone {
+  /// A zone without connections, with the settings of another.
+  init(_ zone: UInt16, like other: ConntrackZone) {
+    self.init(zone: zone, count: 0, limit: other.limit, refusedCount: 0, hasOwnTimeouts: other.hasOwnTimeouts)
+  }
+}

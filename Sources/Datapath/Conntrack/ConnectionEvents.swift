@@ -1,6 +1,6 @@
 // What happens to connections, for whoever watches: begun, changed, ended, as conntrack(8) -E tells it.
 //
-// Threads: the worker writes into a ring (`EventRing`) while somebody watches, control code reads it. When the ring is full an
+// Threads: each worker writes into a ring (`EventRing`) while somebody watches, control code reads it. When the ring is full an
 // event is lost and counted; no packet waits. A record: kind, second of the tracker's clock, the connection as it was then.
 
 import VSwitchCore
@@ -64,23 +64,19 @@ extension ConnectionEvent {
 }
 
 extension Datapath {
-  /// Bytes of events that may wait to be taken: some thousand.
-  static var connectionEventByteCountLog2: Int { 18 }
-
-  /// Begins or ends to note what happens to connections.
-  package func watchConnections(_ isWatched: Bool) {
-    let ring = connectionEvents.withLock { $0 }
-    worker.mailbox.perform { worker in
-      unsafe worker.burst.tracker.table.state.pointee.watcher = isWatched ? ring : nil
-    }
-  }
-
-  /// What has happened since this was called last, oldest first; and how many events were lost since the start.
+  /// What has happened since this was called last, of each worker's oldest first; and how many events were lost since the start.
   package func takeConnectionEvents() -> (events: [ConnectionEvent], lostCount: UInt64) {
-    connectionEvents.withLock { ring in
+    let workers = state.withLock { $0.workers }
+    return connectionEventReader.withLock { _ in
       var events: [ConnectionEvent] = []
-      while let record = ring.read() { if let event = ConnectionEvent(record) { events.append(event) } }
-      return (events, ring.lostCount)
+      var lostCount: UInt64 = 0
+      for worker in workers {
+        while let record = worker.connectionEvents.read() {
+          if let event = ConnectionEvent(record) { events.append(event) }
+        }
+        lostCount += worker.connectionEvents.lostCount
+      }
+      return (events, lostCount)
     }
   }
 }

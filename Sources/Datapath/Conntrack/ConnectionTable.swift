@@ -352,4 +352,16 @@ package struct ConntrackCounters: Equatable, Sendable {
   package var fragmentsDropped: UInt64 = 0
   /// Connections that a helper expected.
   package var expected: UInt64 = 0
+
+  /// Adds another worker's.
+  mutating func add(_ other: Self) {
+    created &+= other.created
+    expired &+= other.expired
+    evicted &+= other.evicted
+    refused &+= other.refused
+    invalid &+= other.invalid
+    portsExhausted &+= other.portsExhausted
+    fragmentsDropped &+= other.fragmentsDropped
+    expected &+= other.expected
+  }
 }

@@ -9,17 +9,19 @@ extension Datapath {
   /// Records that are looked at between two bursts.
   private static var sliceCount: Int { 4096 }
 
+  private var workerThreads: [WorkerThread] { state.withLock { $0.workers } }
+
   /// Calls `body` with each connection that is meant, in no order.
   package func visitConnections(_ filter: ConnectionFilter, _ body: (ConnectionDescription) -> Void) {
-    var start = 0
-    while true {
-      let from = start
-      let (found, end) = worker.mailbox.perform { worker in
-        worker.burst.tracker.connections(filter, from: from, count: Datapath.sliceCount, now: worker.now)
+    for worker in workerThreads {
+      var start: Int? = 0
+      while let from = start {
+        let (found, next) = worker.mailbox.perform { worker in
+          worker.burst.tracker.connections(filter, from: from, count: Datapath.sliceCount, now: worker.now)
+        }
+        found.forEach(body)
+        start = next
       }
-      found.forEach(body)
-      guard let end else { return }
-      start = end
     }
   }
 
@@ -27,28 +29,31 @@ extension Datapath {
   /// - Returns: how many there were.
   @discardableResult
   package func flushConnections(_ filter: ConnectionFilter) -> Int {
-    var start = 0
     var count = 0
-    while true {
-      let from = start
-      let (removed, end) = worker.mailbox.perform { worker in
-        worker.burst.tracker.flush(filter, from: from, count: Datapath.sliceCount, now: worker.now)
+    for worker in workerThreads {
+      var start: Int? = 0
+      while let from = start {
+        let (removed, next) = worker.mailbox.perform { worker in
+          worker.burst.tracker.flush(filter, from: from, count: Datapath.sliceCount, now: worker.now)
+        }
+        count += removed
+        start = next
       }
-      count += removed
-      guard let end else { return count }
-      start = end
     }
+    return count
   }
 
   package func conntrackStatistics(zone: UInt16? = nil) -> ConntrackStatistics {
-    var statistics = worker.mailbox.perform { worker in
-      var statistics = ConntrackStatistics()
-      let state = unsafe worker.burst.tracker.table.state.pointee
-      statistics.limit = state.limit
-      statistics.placeCount = state.fresh
-      statistics.bytesPerConnection = MemoryLayout<TrackedConnection>.stride
-      statistics.counters = state.statistics
-      return statistics
+    var statistics = ConntrackStatistics()
+    statistics.bytesPerConnection = MemoryLayout<TrackedConnection>.stride
+    for worker in workerThreads {
+      let (limit, placeCount, counters) = worker.mailbox.perform { worker in
+        let state = unsafe worker.burst.tracker.table.state.pointee
+        return (state.limit, state.fresh, state.statistics)
+      }
+      statistics.limit = limit
+      statistics.placeCount += placeCount
+      statistics.counters.add(counters)
     }
     visitConnections(ConnectionFilter(zone: zone)) { connection in
       statistics.protocols[connection.ipProtocol, default: 0] += 1
@@ -59,48 +64,41 @@ extension Datapath {
 
   /// Zones with connections, a limit or timeouts.
   package func conntrackZones() -> (standardLimit: UInt32, zones: [ConntrackZone]) {
-    worker.mailbox.perform { worker in worker.burst.tracker.table.zoneList() }
+    var zones: [UInt16: ConntrackZone] = [:]
+    var standardLimit: UInt32 = 0
+    for worker in workerThreads {
+      let (limit, found) = worker.mailbox.perform { worker in worker.burst.tracker.table.zoneList() }
+      standardLimit = limit
+      for zone in found {
+        zones[zone.zone, default: ConntrackZone(zone.zone, like: zone)].count += zone.count
+        zones[zone.zone]?.refusedCount &+= zone.refusedCount
+      }
+    }
+    return (standardLimit, zones.values.sorted { $0.zone < $1.zone })
   }
 
-  /// Sets how many connections there may be, 1 to `conntrackCapacity`.
-  package func setConntrackLimit(_ limit: Int) {
-    worker.mailbox.perform { worker in worker.burst.tracker.table.setLimit(limit) }
-  }
+  /// Sets how many connections each worker may have, 1 to `conntrackCapacity`.
+  package func setConntrackLimit(_ limit: Int) { setTracking { $0.limit = limit } }
 
   package static var conntrackCapacity: Int { ConnectionTable.capacity }
 
-  /// Sets the limit of a zone; nil: that of zones without one of their own. 0: none.
+  /// Sets the limit of a zone for each worker; nil: that of zones without one of their own. 0: none.
   package func setConntrackLimit(zone: UInt16?, _ limit: UInt32) {
-    worker.mailbox.perform { worker in
-      let table = worker.burst.tracker.table
-      if let zone {
-        unsafe table.zones[Int(zone)].limit = limit
-      } else {
-        unsafe table.state.pointee.zoneLimit = limit
-      }
+    setTracking { settings in
+      if let zone { settings.zoneLimits[zone] = limit } else { settings.zoneLimit = limit }
     }
   }
 
   /// Gives zones their timeouts; those that are not named have the standard ones. At most 1023 different sets of timeouts count.
-  package func setConntrackTimeouts(_ zones: [UInt16: ConnectionTimeouts]) {
-    var policies: [ConnectionTimeouts] = [ConnectionTimeouts()]
-    var numbers: [(zone: UInt16, policy: UInt16)] = []
-    for (zone, timeouts) in zones.sorted(by: { $0.key < $1.key }) {
-      if let known = policies.firstIndex(of: timeouts) {
-        numbers.append((zone, UInt16(known)))
-      } else if policies.count < ConnectionTable.policyLimit {
-        numbers.append((zone, UInt16(policies.count)))
-        policies.append(timeouts)
-      }
-    }
-    let (all, assignments) = (policies, numbers)
-    worker.mailbox.perform { worker in
-      let table = worker.burst.tracker.table
-      for (number, timeouts) in all.enumerated() { table.set(policy: number, timeouts) }
-      for zone in 0..<ConnectionTable.zoneCount where unsafe table.zones[zone].policy != 0 {
-        unsafe table.zones[zone].policy = 0
-      }
-      for (zone, policy) in assignments { unsafe table.zones[Int(zone)].policy = policy }
+  package func setConntrackTimeouts(_ zones: [UInt16: ConnectionTimeouts]) { setTracking { $0.timeouts = zones } }
+
+  /// Begins or ends to note what happens to connections.
+  package func watchConnections(_ isWatched: Bool) { setTracking { $0.isWatched = isWatched } }
+
+  private func setTracking(_ change: (inout TrackingSettings) -> Void) {
+    state.withLock { state in
+      change(&state.tracking)
+      for worker in state.workers { state.tracking.tell(worker) }
     }
   }
 }

@@ -8,11 +8,17 @@ struct Change {
   var closing: [PortKey] = []
   /// Those of `closing` that are to be opened again because their device had gone.
   var reopening: Set<PortKey> = []
+  /// Packets may have to pass between bridges between which they did not before.
+  var mayJoinBridges: Bool {
+    isWhole || wanted.contains { $0.port.interface.kind == .patch || $0.port.guarding != nil }
+  }
+  private var isWhole = false
   /// Ports wanted: all that there are to be, or those of a change.
   var wanted: [(key: PortKey, port: PortConfig)] = []
 
   /// From all open ports to a whole configuration.
   init(from state: ControlState, to config: SwitchConfig) {
+    isWhole = true
     var kept: Set<PortKey> = []
     for bridge in config.bridges {
       for port in bridge.ports {

@@ -8,6 +8,10 @@ struct BridgeState: @unchecked Sendable {
   var config: BridgeConfig
   var macTable: MACTable
   var flows: BridgeFlows?
+  /// Number of the worker that runs it.
+  var worker = 0
+  /// It was given that worker among all that there are.
+  var isPlaced = false
 }
 
 /// The datapath's state behind its lock.
@@ -23,6 +27,14 @@ struct ControlState {
   /// Why configured ports could not be opened.
   var failures: [PortKey: ConfigError] = [:]
   var bridges: [String: BridgeState] = [:]
+  /// Those that run bridges, by number; there may be more threads than are in use.
+  var workers: [WorkerThread] = []
+  /// CPUs of those that are in use; none: the first is, on any CPU.
+  var workerCPUs: [Int] = []
+  /// What workers' trackers have been told.
+  var tracking = TrackingSettings()
+  /// On their way from one worker to another: in no forwarding tables.
+  var movingBridges: Set<String> = []
   /// Why configured bridges are not there.
   var bridgeFailures: [String: ConfigError] = [:]
   /// Flow tables of a new bridge; another way for tests.
@@ -205,7 +217,8 @@ struct ControlState {
   /// The forwarding tables for what is open now: made anew each time, from flat records.
   mutating func makeTables() -> ForwardingTables {
     let names = bridges.keys.sorted()
-    var (entries, members) = slots.entries(bridges: names)
+    var (entries, members) = slots.entries(
+      bridges: names.map { (name: $0, worker: movingBridges.contains($0) ? nil : bridges[$0]?.worker) })
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     var flowBridges: [FlowBridgeOwner] = []
     for (index, name) in names.enumerated() {

@@ -44,7 +44,7 @@ extension Datapath {
   ) throws(LinkError) -> LinkDescription {
     if let kept = state.links[key] { return kept }
     // An event that comes while the link is asked about is read after this, and makes it be asked again.
-    let answer = try port.describeLink(engine: worker.engineName, &ownLinks) { (try? links.watch($0)) != nil }
+    let answer = try port.describeLink(engine: engineName, &ownLinks) { (try? links.watch($0)) != nil }
     if answer.isHeard { state.links.keep(answer.description, of: key, isForeign: answer.isForeign) }
     return answer.description
   }

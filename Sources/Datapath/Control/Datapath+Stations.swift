@@ -4,20 +4,29 @@
 import VSwitchCore
 
 extension Datapath {
-  /// Counters of every open port by bridge and port name, all taken at one moment between two bursts.
+  /// Counters of every open port by bridge and port name, those of one worker's ports at one moment between two bursts.
   package func counters() -> [(bridge: String, port: String, portNumber: UInt16, counters: PortCounters)] {
     state.withLock { state in
       let ports = state.ports.values.sorted { ($0.bridge, $0.portNumber) < ($1.bridge, $1.portNumber) }
-      let slots = ports.map { (own: $0.slot, outer: $0.guarding?.outerSlot, inner: $0.guarding?.innerSlot) }
-      let counters = worker.mailbox.perform { worker in
-        slots.map { slots in
-          var values = unsafe worker.burst.counters[Int(slots.own)].values
-          if let outer = slots.outer, let inner = slots.inner {
-            unsafe values.add(
-              outer: worker.burst.counters[Int(outer)].values, inner: worker.burst.counters[Int(inner)].values)
+      let slots = ports.map { port in
+        (
+          own: port.slot, outer: port.guarding?.outerSlot, inner: port.guarding?.innerSlot,
+          worker: state.worker(of: port.bridge).number
+        )
+      }
+      var counters = [PortCounters](repeating: PortCounters(), count: ports.count)
+      for (number, positions) in Dictionary(grouping: slots.indices, by: { slots[$0].worker }) {
+        let values = state.workers[number].mailbox.perform { worker in
+          positions.map { position in
+            var values = unsafe worker.burst.counters[Int(slots[position].own)].values
+            if let outer = slots[position].outer, let inner = slots[position].inner {
+              unsafe values.add(
+                outer: worker.burst.counters[Int(outer)].values, inner: worker.burst.counters[Int(inner)].values)
+            }
+            return values
           }
-          return values
         }
+        for (position, value) in zip(positions, values) { counters[position] = value }
       }
       return zip(ports, counters).map { ($0.bridge, $0.config.name, $0.portNumber, $1) }
     }
@@ -31,7 +40,7 @@ extension Datapath {
       for port in state.ports.values where port.bridge == bridge {
         ports[port.bridgeSlot] = (port.config.name, port.portNumber)
       }
-      let rows = worker.mailbox.perform { worker in
+      let rows = state.worker(of: bridge).mailbox.perform { worker in
         var rows: [(vlan: UInt16, address: UInt64, port: UInt16, age: UInt32?)] = []
         table.forEach(now: worker.now) { rows.append(($0, $1, $2, $3)) }
         return rows
@@ -53,7 +62,7 @@ extension Datapath {
       guard let table = state.bridges[bridge]?.macTable else { return stations.map { _ in nil } }
       var numbers: [UInt16: UInt16] = [:]
       for port in state.ports.values where port.bridge == bridge { numbers[port.slot] = port.portNumber }
-      let slots = worker.mailbox.perform { worker in
+      let slots = state.worker(of: bridge).mailbox.perform { worker in
         stations.map { table.port(vlan: vlan, address: $0.bits, now: worker.now) }
       }
       return slots.map { slot in slot.flatMap { numbers[$0] } }
@@ -108,7 +117,7 @@ extension Datapath {
         }
       }
       let exit = slot
-      return .success(worker.mailbox.perform { worker in body(table, exit, worker.now) })
+      return .success(state.worker(of: bridge).mailbox.perform { worker in body(table, exit, worker.now) })
     }
     return try result.get()
   }

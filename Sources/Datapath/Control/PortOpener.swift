@@ -18,9 +18,11 @@ struct PortOpener {
   let vhostUser: VhostUserService
 
   /// Opens an interface into a slot.
-  /// - Parameter sockets: those of the pass that the port is opened in.
+  /// - Parameters:
+  ///   - mailbox: of the worker that the port is for.
+  ///   - sockets: those of the pass that the port is opened in.
   func open(
-    _ config: PortConfig, slot: UInt16, _ sockets: inout PacketSocketSupply
+    _ config: PortConfig, slot: UInt16, mailbox: Mailbox, _ sockets: inout PacketSocketSupply
   ) throws(ConfigError) -> OpenedPort {
     switch config.interface.kind {
     case .tap, .internal: return try openTap(config.interface, slot: slot)
@@ -34,13 +36,15 @@ struct PortOpener {
       // Both ends of a router's port have its name. One that names itself alone has no peer (`SlotTable`).
       return OpenedPort()
     case .pcap: return try openPcap(config.interface, slot: slot)
-    case .vhostUser, .vhostUserClient: return try openVhostUser(config.interface, slot: slot)
+    case .vhostUser, .vhostUserClient: return try openVhostUser(config.interface, slot: slot, mailbox: mailbox)
     }
   }
 
   // MARK: vhost-user
 
-  private func openVhostUser(_ interface: InterfaceConfig, slot: UInt16) throws(ConfigError) -> OpenedPort {
+  private func openVhostUser(
+    _ interface: InterfaceConfig, slot: UInt16, mailbox: Mailbox
+  ) throws(ConfigError) -> OpenedPort {
     let own = runDirectory + "/" + interface.name
     var endpoint = VhostUserEndpoint.Config(
       name: interface.name, mode: .server, socketPath: own, recordPath: own + ".rings",
@@ -54,7 +58,7 @@ struct PortOpener {
       endpoint.mode = .client
       endpoint.socketPath = path
     }
-    return OpenedPort(io: try vhostUser.open(endpoint, slot: slot))
+    return OpenedPort(io: try vhostUser.open(endpoint, slot: slot, mailbox: mailbox))
   }
 
   // MARK: tap

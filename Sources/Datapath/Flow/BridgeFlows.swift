@@ -12,7 +12,8 @@ final class BridgeFlows {
   let identifier: UInt32
   let megaflows: MegaflowCache
   let exactMatch: ExactMatchCache
-  let events: EventRing
+  /// Those of its worker.
+  var events: EventRing
   /// Settings by port number (OFPPC_…); ports that are not here have none.
   var portSettings: [PortNumber: PipelinePort] = [:]
   /// What the database says of tables.

@@ -80,7 +80,7 @@ extension Datapath {
     if bridge.beginsAsNormal { changes.append(.flow(BridgeFlows.normalRule)) }
     var outcome = FlowChangeOutcome()
     outcome.events = (try? flows.tables.apply(bundle: changes, now: now)) ?? []
-    outcome.removed = settle(flows, &state)
+    outcome.removed = settle(flows, of: state.worker(of: bridge.name), &state)
     tell(outcome, of: flows.identifier, state)
   }
 }

@@ -71,7 +71,7 @@ extension Datapath {
       } catch {
         return .failure(.refused(index: error.index, error.error))
       }
-      outcome.removed = settle(flows, &state)
+      outcome.removed = settle(flows, of: state.worker(of: bridge), &state)
       return .success(outcome)
     }
     return try result.get()
@@ -94,7 +94,7 @@ extension Datapath {
           refused.append(BundleError(index: index, error: error))
         }
       }
-      outcome.removed = settle(flows, &state)
+      outcome.removed = settle(flows, of: state.worker(of: bridge), &state)
       return (outcome, refused)
     }
   }
@@ -116,7 +116,8 @@ extension Datapath {
         }
       }
       let due = flows.tables.nextExpiry
-      let isLeft = flows.collect(worker.mailbox, limit: BridgeFlows.collectedWithChange)
+      let mailbox = state.worker(of: bridge).mailbox
+      let isLeft = flows.collect(mailbox, limit: BridgeFlows.collectedWithChange)
       if due != nil || isLeft {
         let moment = min(due ?? .max, isLeft ? now &+ BridgeFlows.collectionDelay : .max)
         flowExpiry.withLock { $0?.arm(at: moment, now: now) }
@@ -127,13 +128,13 @@ extension Datapath {
   }
 
   /// After a change: the worker forwards by it, and what it can no longer see is freed, now or soon.
-  func settle(_ flows: BridgeFlows, _ state: inout ControlState) -> [RemovedRule] {
+  func settle(_ flows: BridgeFlows, of worker: WorkerThread, _ state: inout ControlState) -> [RemovedRule] {
     if flows.noteRules() { publish(&state) }
     let now = monotonicNanoseconds()
     if let due = flows.tables.nextExpiry { flowExpiry.withLock { $0?.arm(at: due, now: now) } }
     guard flows.tables.needsGracePeriod else { return [] }
     let removed = flows.endGracePeriod(worker.mailbox)
-    collect(flows, now: now)
+    collect(flows, of: worker.mailbox, now: now)
     return removed
   }
 
@@ -163,7 +164,7 @@ extension Datapath {
     state.withLock { state in
       guard let flows = state.bridges[bridge]?.flows else { return nil }
       let cache = flows.megaflows
-      return worker.mailbox.perform { _ in FlowCacheStatistics(cache) }
+      return state.worker(of: bridge).mailbox.perform { _ in FlowCacheStatistics(cache) }
     }
   }
 
@@ -172,7 +173,7 @@ extension Datapath {
     state.withLock { state in
       guard let flows = state.bridges[bridge]?.flows else { return nil }
       let cache = flows.megaflows
-      return worker.mailbox.perform { worker in
+      return state.worker(of: bridge).mailbox.perform { worker in
         let now = worker.now
         var found: [CachedFlow] = []
         unsafe cache.visit { flow, mask in

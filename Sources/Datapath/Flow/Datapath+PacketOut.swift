@@ -22,7 +22,7 @@ extension Datapath {
       }
       defer { code.deallocate() }
       let packet = PacketFromController(data: data, inPort: inPort, pipeline: pipeline, code: code)
-      worker.mailbox.perform { worker in worker.send(packet, flowBridge) }
+      state.worker(of: bridge).mailbox.perform { worker in worker.send(packet, flowBridge) }
       withExtendedLifetime(owner) {}
       return .success(())
     }
@@ -48,7 +48,7 @@ extension Datapath {
       guard let (flowBridge, owner) = state.flowBridge(bridge) else { return .failure(.noBridge(bridge)) }
       guard flowBridge.identifier == continuation.bridge else { return .success(false) }
       let packet = PacketFromController(data: data, pipeline: pipeline, continuation)
-      worker.mailbox.perform { worker in worker.send(packet, flowBridge) }
+      state.worker(of: bridge).mailbox.perform { worker in worker.send(packet, flowBridge) }
       withExtendedLifetime(owner) {}
       return .success(true)
     }

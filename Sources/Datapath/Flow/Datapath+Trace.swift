@@ -48,7 +48,8 @@ extension Datapath {
   /// - Returns: nil if there is no such bridge.
   package func trace(bridge: String, _ packet: TracedPacket, _ syntax: any TraceSyntax) -> Trace? {
     state.withLock { state in
-      let mailbox = worker.mailbox
+      // Bridges that a packet may come to are run by one worker.
+      let mailbox = state.worker(of: bridge).mailbox
       let tracer = BridgeTracer(state, syntax) { table, vlan, address in
         mailbox.perform { worker in table.station(vlan: vlan, address: address, now: worker.now) }
       }

@@ -49,29 +49,35 @@ extension BridgeFlows {
 
 extension Datapath {
   /// After a change that somebody waits for.
-  func collect(_ flows: BridgeFlows, now: UInt64) {
+  func collect(_ flows: BridgeFlows, of mailbox: Mailbox, now: UInt64) {
     if flows.tables.retiredCount > BridgeFlows.retiredLimit {
-      while flows.collect(worker.mailbox, limit: .max), flows.tables.retiredCount > BridgeFlows.retiredLimit {
-        worker.mailbox.waitForGracePeriod()
+      while flows.collect(mailbox, limit: .max), flows.tables.retiredCount > BridgeFlows.retiredLimit {
+        mailbox.waitForGracePeriod()
       }
-    } else if flows.collect(worker.mailbox, limit: BridgeFlows.collectedWithChange) {
+    } else if flows.collect(mailbox, limit: BridgeFlows.collectedWithChange) {
       flowExpiry.withLock { $0?.arm(at: now &+ BridgeFlows.collectionDelay, now: now) }
     }
   }
 
   /// Frees all that flow tables have replaced, on the timer's thread.
   func collectAll() {
-    while collectSome() { worker.mailbox.waitForGracePeriod() }
+    while true {
+      let waiting = collectSome()
+      if waiting.isEmpty { return }
+      for mailbox in waiting { mailbox.waitForGracePeriod() }
+    }
   }
 
-  private func collectSome() -> Bool {
+  /// - Returns: of workers that may still see what is left.
+  private func collectSome() -> [Mailbox] {
     state.withLock { state in
-      var isLeft = false
+      var left: Set<Int> = []
       for bridge in state.bridges.values {
         guard let flows = bridge.flows, flows.tables.needsGracePeriod else { continue }
-        if flows.collect(worker.mailbox, limit: BridgeFlows.collectedAtOnce) { isLeft = true }
+        let mailbox = state.workers[bridge.worker].mailbox
+        if flows.collect(mailbox, limit: BridgeFlows.collectedAtOnce) { left.insert(bridge.worker) }
       }
-      return isLeft
+      return left.map { state.workers[$0].mailbox }
     }
   }
 }

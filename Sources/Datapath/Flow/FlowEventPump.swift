@@ -1,5 +1,5 @@
-// Takes the worker's events and does what they ask: packets go on to whoever speaks with controllers, learned rules into
-// the tables. Thread: one dispatch queue of its own.
+// Takes the workers' events and does what they ask: packets go on to whoever speaks with controllers, learned rules into
+// the tables. Thread: a dispatch queue for each worker's ring.
 
 import Dispatch
 import Glibc
@@ -36,19 +36,19 @@ extension Datapath {
   /// Most packets that wait for whoever reads `controllerPackets`.
   static var controllerPacketLimit: Int { 1024 }
 
-  /// Starts to take events.
-  func startFlowEvents() {
-    let pump = FlowEventPump(flowEvents) { [weak self] event in self?.handle(event) }
-    flowEventPump.withLock { $0 = pump }
+  /// Starts to take a worker's events.
+  func startFlowEvents(of worker: WorkerThread) {
+    let pump = FlowEventPump(worker.flowEvents) { [weak self] event in self?.handle(event) }
+    flowEventPumps.withLock { $0.append(pump) }
   }
 
   /// Ends it; no event is handled afterwards.
   func stopFlowEvents() {
-    let pump = flowEventPump.withLock { pump in
-      defer { pump = nil }
-      return pump
+    let pumps = flowEventPumps.withLock { pumps in
+      defer { pumps = [] }
+      return pumps
     }
-    pump?.stop()
+    for pump in pumps { pump.stop() }
     controllerPacketSource.finish()
   }
 
@@ -61,12 +61,12 @@ extension Datapath {
       if let name { controllerPacketSource.yield(BridgePacket(bridge: name, packet: packet)) }
     case .learn(let identifier, let rule, let limit):
       state.withLock { state in
-        guard let flows = state.bridges.values.first(where: { $0.flows?.identifier == identifier })?.flows else {
-          return
-        }
+        guard let bridge = state.bridges.values.first(where: { $0.flows?.identifier == identifier }),
+          let flows = bridge.flows
+        else { return }
         var outcome = FlowChangeOutcome()
         outcome.events = flows.learn(rule, limit: limit, now: monotonicNanoseconds())
-        outcome.removed = settle(flows, &state)
+        outcome.removed = settle(flows, of: state.workers[bridge.worker], &state)
         tell(outcome, of: identifier, state)
       }
     case .finTimeout(let identifier, let slot, let idleSeconds, let hardSeconds):

@@ -83,7 +83,7 @@ extension Datapath {
         }
         var outcome = FlowChangeOutcome()
         outcome.events = flows.tables.expire(now: now)
-        outcome.removed = settle(flows, &state)
+        outcome.removed = settle(flows, of: state.workers[bridge.worker], &state)
         expired.append(BridgeFlowOutcome(bridge: name, outcome: outcome))
       }
       return expired

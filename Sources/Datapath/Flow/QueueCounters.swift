@@ -34,6 +34,19 @@ import VSwitchCore
 
   /// Counts a packet that is sent by a port's queue.
   func add(slot: UInt16, queue: UInt32, byteCount: UInt32) {
+    guard let place = unsafe place(slot: slot, queue: queue) else { return }
+    unsafe place.pointee.packetCount &+= 1
+    unsafe place.pointee.byteCount &+= UInt64(byteCount)
+  }
+
+  /// Goes on with what has been counted elsewhere.
+  func put(_ entry: Entry) {
+    guard let place = unsafe place(slot: entry.slot, queue: entry.queue) else { return }
+    unsafe place.pointee = entry
+  }
+
+  /// The counters of a queue, new ones if there are none; nil: there is no room.
+  private func place(slot: UInt16, queue: UInt32) -> UnsafeMutablePointer<Entry>? {
     let first = Int(truncatingIfNeeded: (UInt64(slot) &<< 32 | UInt64(queue)) &* 0x9e37_79b9_7f4a_7c15 &>> 32)
     var place: UnsafeMutablePointer<Entry>?
     for step in 0..<QueueCounters.window {
@@ -44,10 +57,10 @@ import VSwitchCore
       }
       if unsafe place == nil, unsafe entry.pointee.slot == QueueCounters.free { unsafe place = entry }
     }
-    guard let place = unsafe place else { return }
-    if unsafe place.pointee.slot == QueueCounters.free { unsafe place.pointee = Entry(slot: slot, queue: queue) }
-    unsafe place.pointee.packetCount &+= 1
-    unsafe place.pointee.byteCount &+= UInt64(byteCount)
+    if let place = unsafe place, unsafe place.pointee.slot == QueueCounters.free {
+      unsafe place.pointee = Entry(slot: slot, queue: queue)
+    }
+    return unsafe place
   }
 
   /// A slot's counters are another port's from now on.
@@ -111,7 +124,7 @@ extension Datapath {
   package func queueCounts(bridge: String) -> [QueueCount] {
     state.withLock { state in
       let ports = state.numberedPorts(of: bridge)
-      return worker.mailbox.perform { worker in
+      return state.worker(of: bridge).mailbox.perform { worker in
         ports.flatMap { port in
           worker.burst.flows.queues.values(slot: port.slot).map { entry in
             QueueCount(

@@ -324,7 +324,14 @@ import VSwitchCore
 
   /// Takes a port away; nothing of it is used afterwards.
   func remove(slot: UInt16) {
-    guard let port = ports[Int(slot)] else { return }
+    guard let port = detach(slot: slot) else { return }
+    burst.closeSlot(slot)
+    port.close()
+  }
+
+  /// Takes a port away, for another worker.
+  func detach(slot: UInt16) -> PortIO? {
+    guard let port = ports[Int(slot)] else { return nil }
     engine.remove(port)
     hot.removeAll { $0 === port }
     unarmed.removeAll { $0 === port }
@@ -333,8 +340,10 @@ import VSwitchCore
       memoryPortCount -= 1
       if busyPoll, memoryPortCount == 0 { heatAll() }
     }
-    burst.closeSlot(slot)
-    port.close()
+    port.isHot = false
+    port.isArmed = false
+    port.isWaitingToSend = false
+    return port
   }
 }
 

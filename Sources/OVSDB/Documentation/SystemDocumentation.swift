@@ -14,6 +14,10 @@ extension SchemaDocumentation {
             "ct-tcp-loose",
             "\"false\": ct() finds a TCP segment invalid whose connection it did not see begin; unless that is said it is picked up. Only here."
           ),
+          (
+            "pmd-cpu-mask",
+            "CPUs in hexadecimal (bit n is CPU n), each with a worker that is pinned to it; bridges are spread over the workers, those that patch ports, routers or security groups join on the same one. Unset: one worker, on any CPU."
+          ),
           ("stats-update-interval", "Milliseconds between two updates of statistics, at least 1000; 5000 if unset."),
         ]),
       .init(

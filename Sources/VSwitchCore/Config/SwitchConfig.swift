@@ -10,6 +10,8 @@ public struct SwitchConfig: Equatable, Sendable {
   public var busyPoll = false
   /// `Open_vSwitch.other_config:ct-tcp-loose`: a TCP connection of which the beginning was not seen may be tracked from its middle on.
   public var picksUpTCP = true
+  /// `Open_vSwitch.other_config:pmd-cpu-mask`: CPUs with a worker each, which share the bridges; none: one worker, on any CPU.
+  public var workerCPUs: [Int] = []
 
   public init() {}
 }

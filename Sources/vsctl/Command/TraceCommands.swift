@@ -87,7 +87,33 @@ enum PacketFile {
 
 struct DatapathGroup: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "datapath", abstract: "Show what the datapath has cached.", subcommands: [DatapathFlowsCommand.self])
+    commandName: "datapath", abstract: "Show what the datapath has cached, and which worker runs what.",
+    subcommands: [DatapathFlowsCommand.self, DatapathWorkersCommand.self])
+}
+
+struct DatapathWorkersCommand: ControlVerb {
+  static let configuration = CommandConfiguration(
+    commandName: "workers", abstract: "Print the workers, their CPUs, and the bridges and ports that they run.",
+    discussion: "There is one for each CPU of other_config:pmd-cpu-mask of the table Open_vSwitch.")
+
+  func request() -> ControlRequest { ControlRequest(method: "dpif-netdev/pmd-rxq-show", parameters: []) }
+
+  func output(_ result: JSONValue) throws(CommandFault) -> CommandOutput {
+    var rows: [[String]] = []
+    for worker in result.array ?? [] {
+      let cpu = worker["cpu"]?.integer.map { String($0) } ?? "any"
+      let bridges = worker["bridges"]?.array ?? []
+      for bridge in bridges {
+        let ports = (bridge["ports"]?.array ?? []).map(JSONText.cell).joined(separator: " ")
+        rows.append([JSONText.cell(worker["worker"]), cpu, JSONText.cell(bridge["name"]), ports])
+      }
+      if bridges.isEmpty { rows.append([JSONText.cell(worker["worker"]), cpu, "", ""]) }
+    }
+    let table = AlignedTable(
+      headings: ["worker", "cpu", "bridge", "ports"], rows: rows, rightAligned: [0, 1], separator: "  ",
+      trimsLineEnds: true)
+    return CommandOutput(body: .text(table.text), json: result)
+  }
 }
 
 struct DatapathFlowsCommand: ControlVerb {

@@ -42,7 +42,7 @@ struct ControlCommands: Sendable {
   }
 
   var all: [ControlCommand] {
-    fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands + flowCommands
+    fdbCommands + counterCommands + daemonCommands + logCommands + reportCommands + flowCommands + workerCommands
       + conntrackCommands + routerCommands
   }
 

@@ -3,6 +3,7 @@
 // rows are taken in order of their names. Read as a whole here; brought up to date by what has changed in
 // DesiredState+Update.swift, and both give the same. Meaning of columns: ovs-vswitchd.conf.db(5).
 
+import Glibc
 import OVSDB
 import VSwitchCore
 
@@ -46,6 +47,7 @@ struct DesiredState: Equatable, Sendable {
 
   var busyPoll = false
   var picksUpTCP = true
+  var workerCPUs: [Int] = []
   var bridges: [String: Bridge] = [:]
   /// Where the rows of Port are, and those of Interface.
   var portsByRow: [RowUUID: QualifiedPort] = [:]
@@ -67,8 +69,12 @@ struct DesiredState: Equatable, Sendable {
 
   /// - Parameters:
   ///   - network: of the same database.
+  ///   - cpuCount: CPUs of the machine.
   ///   - numbering: keeps ports' numbers over calls.
-  init(_ database: DatabaseSnapshot, network: NetworkState = NetworkState(), numbering: inout PortNumbering) {
+  init(
+    _ database: DatabaseSnapshot, network: NetworkState = NetworkState(),
+    cpuCount: Int = sysconf(Int32(_SC_NPROCESSORS_CONF)), numbering: inout PortNumbering
+  ) {
     guard let root = database.only("Open_vSwitch") else {
       numbering.keep(bridges: [])
       return
@@ -76,6 +82,10 @@ struct DesiredState: Equatable, Sendable {
     let settings = Settings(root[Root.otherConfig])
     busyPoll = settings.boolean("busy-poll")
     picksUpTCP = settings.boolean("ct-tcp-loose", otherwise: true)
+    if let mask = settings["pmd-cpu-mask"].map({ WorkerMask($0, cpuCount: cpuCount) }) {
+      workerCPUs = mask.cpus
+      if let warning = mask.warning { settingWarnings.append(warning) }
+    }
     for row in database.rows("Bridge", root[Root.bridges]).sorted(by: { $0.name < $1.name }) {
       bridges[row.name] = Bridge(row: row.uuid, config: config(of: row, database))
       for (name, port) in Self.byName(database.rows("Port", row[OpenVSwitch.Bridge.ports])) {
@@ -100,6 +110,7 @@ struct DesiredState: Equatable, Sendable {
     var config = SwitchConfig()
     config.busyPoll = busyPoll
     config.picksUpTCP = picksUpTCP
+    config.workerCPUs = workerCPUs
     for (_, bridge) in bridges.sorted(by: { $0.key < $1.key }) {
       var whole = bridge.config
       // The port without a row is the last.

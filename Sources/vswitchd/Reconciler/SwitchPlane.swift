@@ -26,6 +26,8 @@ protocol SwitchPlane: ConntrackPlane {
   func trace(bridge: String, _ packet: TracedPacket, _ syntax: any TraceSyntax) -> Trace?
   func cachedFlows(bridge: String) -> [CachedFlow]?
   func flowCache(bridge: String) -> FlowCacheStatistics?
+  /// The workers in use, and what they run.
+  func workers() -> [WorkerDescription]
   func removeMACEntry(bridge: String, vlan: UInt16, address: MACAddress) throws(ConfigError)
 }
 

@@ -263,7 +263,7 @@ import VirtioDriver
       b.map(0)
       let entered = DispatchSemaphore(value: 0)
       let goOn = DispatchSemaphore(value: 0)
-      let mailbox = datapath.worker.mailbox
+      let mailbox = datapath.state.withLock { $0.workers[0].mailbox }
       let thread = Thread {
         mailbox.perform { _ in
           entered.signal()

@@ -139,7 +139,7 @@ import VirtioDriver
       #expect(mappingCount(of: memory) == 2)
       let entered = DispatchSemaphore(value: 0)
       let goOn = DispatchSemaphore(value: 0)
-      let mailbox = datapath.worker.mailbox
+      let mailbox = datapath.state.withLock { $0.workers[0].mailbox }
       Thread {
         mailbox.perform { _ in
           entered.signal()

@@ -38,6 +38,8 @@ import VSwitchCore
     }
     var config = SwitchConfig()
     config.bridges = [BridgeConfig(name: "a"), BridgeConfig(name: "b")]
+    // Where bridges are joined they come to one worker, in both.
+    config.workerCPUs = [[], [0, 0]].randomElement(using: &random) ?? []
     _ = changing.apply(config)
     _ = whole.apply(config)
     for step in 0..<150 {

@@ -27,9 +27,10 @@ struct DesiredStateTests {
   }
 
   @Test func switchSettingsAreRead() {
-    var database = TestDatabase(["other_config": .map(["busy-poll": "true"])])
+    var database = TestDatabase(["other_config": .map(["busy-poll": "true", "pmd-cpu-mask": "1"])])
     database.bridge("br0", ports: [])
     #expect(desired(database).config.busyPoll)
+    #expect(desired(database).config.workerCPUs == [0])
   }
 
   @Test func bridgeSettingsAreReadAndMovedIntoTheirRange() throws {

@@ -25,6 +25,8 @@ final class FakePlane: SwitchPlane {
 
   init() { (events, eventSource) = AsyncStream.makeStream() }
 
+  func workers() -> [WorkerDescription] { [WorkerDescription(number: 0, cpu: nil, bridges: [])] }
+
   func apply(_ config: SwitchConfig) -> [PortState] {
     state.withLock {
       $0.config = config

@@ -37,6 +37,8 @@ final class VhostUserEndpoint: @unchecked Sendable {
   let port: VhostUserPort
   private let slot: UInt16
   private unowned let service: VhostUserService
+  /// Of the worker that has the port.
+  var mailbox: Mailbox
   private let record: VringRecord?
   private var listener: (any DispatchSourceRead)?
   private var connection: Connection?
@@ -52,10 +54,11 @@ final class VhostUserEndpoint: @unchecked Sendable {
   private var isWatched = false
 
   /// - Throws: why the socket can't be had.
-  init(_ config: Config, slot: UInt16, service: VhostUserService) throws(ConfigError) {
+  init(_ config: Config, slot: UInt16, mailbox: Mailbox, service: VhostUserService) throws(ConfigError) {
     self.config = config
     mtuRequest = config.mtuRequest
     self.slot = slot
+    self.mailbox = mailbox
     self.service = service
     let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
     guard epoll >= 0 else {
@@ -198,7 +201,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
   func readNotices() {
     guard let connection else { return }
     let slot = slot
-    let notices = service.mailbox.perform { worker in (worker.port(slot) as? VhostUserPort)?.notices(now: worker.now) }
+    let notices = mailbox.perform { worker in (worker.port(slot) as? VhostUserPort)?.notices(now: worker.now) }
     for (queue, fault) in notices?.faults ?? [] { connection.session.queueFailed(queue, fault) }
     if notices?.faults.isEmpty == false { service.statusChanged(config.name) }
     for miss in notices?.misses ?? [] { tellFrontEnd(IOTLBMessage.question(miss)) }
@@ -268,7 +271,7 @@ final class VhostUserEndpoint: @unchecked Sendable {
 extension VhostUserEndpoint: VhostUserDevice {
   private func perform(_ body: @escaping @Sendable (Worker, VhostUserPort) -> Void) {
     let port = UncheckedPort(port: port)
-    service.mailbox.perform { worker in body(worker, port.port) }
+    mailbox.perform { worker in body(worker, port.port) }
   }
 
   func attach(_ queue: GuestQueue) {

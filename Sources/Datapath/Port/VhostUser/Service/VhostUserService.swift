@@ -21,8 +21,7 @@ struct VhostUserDescription: Equatable, Sendable {
 /// All endpoints of a datapath.
 final class VhostUserService: @unchecked Sendable {
   let queue = DispatchQueue(label: "vhost-user")
-  let mailbox: Mailbox
-  /// Rung by the worker when a port has something to say.
+  /// Rung by a worker when a port has something to say.
   let notice: Int32
   /// Told the port's name when its status has changed.
   private let changed: @Sendable (String) -> Void
@@ -31,8 +30,7 @@ final class VhostUserService: @unchecked Sendable {
   private var directories: DirectoryWatch?
 
   /// - Parameter changed: called on the service's queue.
-  init(mailbox: Mailbox, changed: @escaping @Sendable (String) -> Void) throws(ConfigError) {
-    self.mailbox = mailbox
+  init(changed: @escaping @Sendable (String) -> Void) throws(ConfigError) {
     self.changed = changed
     notice = coflow_event_open()
     guard notice >= 0 else {
@@ -49,11 +47,14 @@ final class VhostUserService: @unchecked Sendable {
   }
 
   /// Opens a port's socket; the connection comes later.
+  /// - Parameter mailbox: of the worker that the port is for.
   /// - Returns: the port for the worker.
-  func open(_ config: VhostUserEndpoint.Config, slot: UInt16) throws(ConfigError) -> VhostUserPort {
+  func open(
+    _ config: VhostUserEndpoint.Config, slot: UInt16, mailbox: Mailbox
+  ) throws(ConfigError) -> VhostUserPort {
     let result: Result<VhostUserPort, ConfigError> = queue.sync {
       do throws(ConfigError) {
-        let endpoint = try VhostUserEndpoint(config, slot: slot, service: self)
+        let endpoint = try VhostUserEndpoint(config, slot: slot, mailbox: mailbox, service: self)
         endpoints[slot] = endpoint
         return .success(endpoint.port)
       } catch { return .failure(error) }
@@ -66,6 +67,15 @@ final class VhostUserService: @unchecked Sendable {
     queue.sync {
       endpoints.removeValue(forKey: slot)?.close()
       directories?.remove(slot)
+    }
+  }
+
+  /// Has `body` take ports from one worker to another, while no endpoint asks anything of either.
+  /// - Parameter slots: those that are no endpoint's stay what they are.
+  func move(_ slots: [UInt16], to mailbox: Mailbox, _ body: () -> Void) {
+    queue.sync {
+      body()
+      for slot in slots { endpoints[slot]?.mailbox = mailbox }
     }
   }
 

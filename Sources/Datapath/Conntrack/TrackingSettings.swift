@@ -1,0 +1,49 @@
+// What every worker's tracker is told: kept, so that a worker that starts later is told as well.
+// Thread: whoever holds the lock of `Datapath`; a worker takes them over between two bursts.
+
+import VSwitchCore
+
+/// How connections are tracked.
+struct TrackingSettings: Sendable {
+  /// A TCP connection may be tracked from its middle on.
+  var picksUpTCP = true
+  /// What happens to connections is noted.
+  var isWatched = false
+  /// Most connections of a worker.
+  var limit = ConnectionTable.standardLimit
+  /// Of zones without a limit of their own; 0: none.
+  var zoneLimit: UInt32 = 0
+  var zoneLimits: [UInt16: UInt32] = [:]
+  /// Those that are not named have the standard ones.
+  var timeouts: [UInt16: ConnectionTimeouts] = [:]
+
+  /// Has a worker follow them.
+  func tell(_ worker: WorkerThread) {
+    var policies: [ConnectionTimeouts] = [ConnectionTimeouts()]
+    var numbers: [UInt16: UInt16] = [:]
+    for (zone, timeouts) in timeouts.sorted(by: { $0.key < $1.key }) {
+      if let known = policies.firstIndex(of: timeouts) {
+        numbers[zone] = UInt16(known)
+      } else if policies.count < ConnectionTable.policyLimit {
+        numbers[zone] = UInt16(policies.count)
+        policies.append(timeouts)
+      }
+    }
+    let (settings, all, assignments) = (self, policies, numbers)
+    let ring = isWatched ? worker.connectionEvents : nil
+    worker.mailbox.perform { worker in
+      let table = worker.burst.tracker.table
+      unsafe worker.burst.tracker.isLoose.pointee = settings.picksUpTCP
+      unsafe table.state.pointee.watcher = ring
+      table.setLimit(settings.limit)
+      unsafe table.state.pointee.zoneLimit = settings.zoneLimit
+      for (number, timeouts) in all.enumerated() { table.set(policy: number, timeouts) }
+      for zone in 0..<ConnectionTable.zoneCount {
+        let (limit, policy) = (settings.zoneLimits[UInt16(zone)] ?? 0, assignments[UInt16(zone)] ?? 0)
+        // Zones that are as they were are not written: their memory is not there before it is used.
+        if unsafe table.zones[zone].limit != limit { unsafe table.zones[zone].limit = limit }
+        if unsafe table.zones[zone].policy != policy { unsafe table.zones[zone].policy = policy }
+      }
+    }
+  }
+}

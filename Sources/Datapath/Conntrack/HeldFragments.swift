@@ -1,7 +1,8 @@
 // Fragments that came before the first one of their datagram, which has the ports: they wait here for it.
 //
 // Thread: one worker. Memory: a fixed number of places; each holds a reference to a packet. Bounds: `limit` packets, `datagramLimit`
-// of one datagram, `FragmentTable.lifetime` seconds; what finds no room is dropped.
+// of one datagram, `FragmentTable.lifetime` seconds; what finds no room is dropped. When all places are taken the port with the most
+// gives one up for a port with fewer: a flood at one port leaves others their share.
 
 /// Handle of a worker's waiting fragments: copies name the same.
 @safe struct HeldFragments {
@@ -45,6 +46,30 @@
     unsafe (entries + count).initialize(to: entry)
     unsafe storedCount.pointee &+= 1
     return true
+  }
+
+  /// Takes out the oldest of the port that has the most, if all places are taken and another port with fewer wants one.
+  /// - Parameter slot: of that other port.
+  func makeRoom(for slot: UInt16) -> PacketIndex? {
+    guard count == HeldFragments.limit else { return nil }
+    var most = slot
+    var mostCount = count(of: slot) &+ 1
+    for position in 0..<count {
+      let other = unsafe entries[position].slot
+      guard other != most else { continue }
+      let otherCount = count(of: other)
+      if otherCount > mostCount {
+        most = other
+        mostCount = otherCount
+      }
+    }
+    return most == slot ? nil : take(slot: most)
+  }
+
+  private func count(of slot: UInt16) -> Int {
+    var found = 0
+    for position in 0..<count where unsafe entries[position].slot == slot { found &+= 1 }
+    return found
   }
 
   private func isSame(_ a: Entry, _ b: Entry) -> Bool {

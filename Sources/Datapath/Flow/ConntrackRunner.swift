@@ -179,6 +179,7 @@ extension Burst {
     guard context.depth == 0, !context.isChanged, pool[index].origin == Packet.none,
       pool[index].inPort != Burst.controllerSlot
     else { return false }
+    if let other = held.makeRoom(for: pool[index].inPort) { drop(other, .earlyFragment) }
     return held.append(
       HeldFragments.Entry(
         packet: index, tuple: packet.tuple, fragmentID: packet.fragmentID, since: now, slot: pool[index].inPort))

@@ -129,6 +129,27 @@ import VSwitchCore
     #expect(parts.reversed().flatMap { lab.sendAll($0) }.count == parts.count)
   }
 
+  /// Later fragments without a first one at port 1 take all places; those of port 2 wait all the same.
+  @Test func aFloodAtOnePortLeavesAnotherPortItsShare() throws {
+    let lab = try ConntrackLab()
+    _ = lab.send(ConntrackLab.udp(c, 1000, s, 53))
+    _ = lab.send(ConntrackLab.udp(s, 53, c, 1000), from: 2)
+    for number in 0..<500 {
+      let source: [UInt8] = [172, 16, UInt8(number >> 8), UInt8(number & 255)]
+      let flood = fragments(ConntrackLab.udp(source, 1, s, 9, Array(repeating: 0, count: 40)), id: 7, size: 16)
+      #expect(lab.sendAll(flood[1]).isEmpty)
+      guard number > HeldFragments.limit, number % 20 == 0 else { continue }
+      let parts = fragments(
+        ConntrackLab.udp(s, 53, c, 1000, Array(repeating: 5, count: 100)), id: UInt16(number), size: 16)
+      #expect(parts.count > 5)
+      #expect(parts.reversed().flatMap { lab.sendAll($0, from: 2) }.count == parts.count, "\(number)")
+    }
+    // A port that has more than its share gives up none of another's for it.
+    #expect(lab.drops(.earlyFragment, port: 2) == 0)
+    #expect(lab.drops(.earlyFragment) >= 500 - UInt64(HeldFragments.limit))
+    #expect(lab.bridge.availablePackets >= 1024 - HeldFragments.limit)
+  }
+
   @Test(arguments: testSeeds(20)) func noTwoFragmentsThatPassOverlap(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let lab = try ConntrackLab()

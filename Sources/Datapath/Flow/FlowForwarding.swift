@@ -147,6 +147,7 @@ extension Burst {
       }
     }
     unsafe bridge.megaflows.state.pointee.translationCount &+= 1
+    noteMiss(index)
     var program = unsafe ActionProgram(flows.steps(depth: depth), capacity: FlowScratch.stepLimit)
     let result = unsafe PacketTranslation.translate(
       bridge.pipeline, key: key.pointee, version: context.version,

@@ -40,6 +40,9 @@ class PortIO {
     self.capabilities = capabilities
   }
 
+  /// Most packets to take in a round (MissLimit.swift).
+  @safe @exclusivity(unchecked) final var burstLimit = Worker.burstLimit
+
   /// Takes what has come, at most `readTarget` packets: calls `worker.receive…`, or has the engine do it later.
   func receive(_ worker: Worker) {}
 

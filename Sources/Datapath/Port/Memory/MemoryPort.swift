@@ -67,7 +67,7 @@ import VSwitchCore
     var next = replayNext
     let copied = min(length, 128)
     let offload = replayOffload
-    let wanted = replayBurstCount
+    let wanted = min(replayBurstCount, burstLimit)
     for _ in 0..<wanted {
       guard let index = burst.pool.allocate(), let source = frames.baseAddress else { break }
       unsafe burst.pool.frame(index).copyMemory(from: source + next &* length, byteCount: copied)

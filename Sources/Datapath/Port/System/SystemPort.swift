@@ -45,7 +45,7 @@ import VSwitchCore
   }
 
   override func receive(_ worker: Worker) {
-    let target = min(max(readTarget, 8), Int(COFLOW_BURST))
+    let target = min(max(readTarget, 8), burstLimit, Int(COFLOW_BURST))
     if ring.isOpen { receiveFromRing(worker, target) } else { _ = receiveFromQueue(worker, target) }
   }
 

@@ -13,7 +13,7 @@ extension VhostUserPort {
     let count = receiveQueues.count
     guard count > 0 else { return }
     let burst = worker.burst
-    var left = min(Worker.burstLimit, unsafe Burst.packetLimit &- burst.state.pointee.pendingCount)
+    var left = min(burstLimit, unsafe Burst.packetLimit &- burst.state.pointee.pendingCount)
     var position = nextQueue < count ? nextQueue : 0
     nextQueue = position &+ 1
     for _ in 0..<count {

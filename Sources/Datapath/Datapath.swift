@@ -333,8 +333,9 @@ package final class Datapath: Sendable {
 
   /// Makes the workers forward by the state as it is and frees the tables before.
   func publish(_ state: inout ControlState) {
-    let tables = state.makeTables()
-    for worker in state.workers { worker.mailbox.publish(tables) }
+    state.noteLivePorts()
+    let tables = state.workers.map { state.makeTables(worker: $0.number) }
+    for worker in state.workers { worker.mailbox.publish(tables[worker.number]) }
     for worker in state.workers { worker.mailbox.waitForGracePeriod() }
     state.tables = tables
     let freed = state.endGracePeriod()

@@ -41,7 +41,8 @@ struct ControlState {
   var makeFlows:
     @Sendable (_ identifier: UInt32, EventRing, _ seed: UInt64, BridgeConfig) throws(ConfigError) -> BridgeFlows =
       ControlState.flows
-  var tables: ForwardingTables?
+  /// Published, by worker.
+  var tables: [ForwardingTables] = []
   /// Times that a port's device came back, by port.
   var linkResets: [PortKey: Int] = [:]
   private var slotsInUse = SlotSet()
@@ -197,9 +198,15 @@ struct ControlState {
     return 65279
   }
 
-  /// Index of a bridge in the forwarding tables.
+  /// The bridges of a worker in the order of its forwarding tables.
+  private func bridgeNames(worker: Int) -> [String] {
+    bridges.filter { $0.value.worker == worker && !movingBridges.contains($0.key) }.keys.sorted()
+  }
+
+  /// Index of a bridge in its worker's forwarding tables.
   func bridgeIndex(_ name: String) -> UInt16? {
-    bridges.keys.sorted().firstIndex(of: name).map { UInt16(truncatingIfNeeded: $0) }
+    guard let worker = bridges[name]?.worker else { return nil }
+    return bridgeNames(worker: worker).firstIndex(of: name).map { UInt16(truncatingIfNeeded: $0) }
   }
 
   /// The open ports of a bridge.
@@ -214,11 +221,17 @@ struct ControlState {
     }
   }
 
-  /// The forwarding tables for what is open now: made anew each time, from flat records.
-  mutating func makeTables() -> ForwardingTables {
-    let names = bridges.keys.sorted()
-    var (entries, members) = slots.entries(
-      bridges: names.map { (name: $0, worker: movingBridges.contains($0) ? nil : bridges[$0]?.worker) })
+  /// Tells bridges which of their ports have a link, before tables are made.
+  mutating func noteLivePorts() {
+    for name in bridgesWithNewLinks { bridges[name]?.flows?.noteLivePorts(slots.livePorts(of: name)) }
+    bridgesWithNewLinks = []
+  }
+
+  /// A worker's forwarding tables for what is open now: made anew each time, from flat records. Other workers' bridges and their
+  /// ports are not in them.
+  func makeTables(worker: Int) -> ForwardingTables {
+    let names = bridgeNames(worker: worker)
+    var (entries, members) = slots.entries(bridges: names)
     var bridgeEntries: [(bridge: ForwardingBridge, members: [UInt16])] = []
     var flowBridges: [FlowBridgeOwner] = []
     for (index, name) in names.enumerated() {
@@ -230,7 +243,6 @@ struct ControlState {
           entries[Int(slot)].isLeftOutOfFloods = settings.contains(.noFlood) || entries[Int(slot)].isClosed
         }
       }
-      if bridgesWithNewLinks.contains(name) { bridge.flows?.noteLivePorts(slots.livePorts(of: name)) }
       var flows: FlowBridge?
       var normalRule: NormalRule?
       if bridge.flows?.isStandalone == true {
@@ -254,7 +266,6 @@ struct ControlState {
           members[index]
         ))
     }
-    bridgesWithNewLinks = []
     return ForwardingTables(ports: entries, bridges: bridgeEntries, flowBridges: flowBridges)
   }
 

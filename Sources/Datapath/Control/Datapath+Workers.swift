@@ -66,7 +66,6 @@ extension Datapath {
     state.workerCPUs = config.workerCPUs
     // Without memory or threads for more there are fewer.
     while state.workers.count < config.workerCPUs.count, let worker = try? startWorker(number: state.workers.count) {
-      if let tables = state.tables { worker.mailbox.publish(tables) }
       state.tracking.tell(worker)
       state.workers.append(worker)
     }

@@ -96,35 +96,31 @@ struct SlotTable {
     return numbers
   }
 
-  /// What forwarding tables have of the ports. A patch port without a peer takes no part, nor does one whose peer another worker
-  /// runs: what a worker does stays with its own bridges.
-  /// - Parameter bridges: by index; those that no worker runs have no ports.
+  /// What forwarding tables have of the ports of some bridges. A patch port without a peer among these takes no part: what a worker
+  /// does stays with its own bridges.
+  /// - Parameter bridges: names by index.
   /// - Returns: by slot; and by bridge the slots of its ports, in order.
-  func entries(bridges: [(name: String, worker: Int?)]) -> (ports: [ForwardingPort], members: [[UInt16]]) {
+  func entries(bridges: [String]) -> (ports: [ForwardingPort], members: [[UInt16]]) {
     var ports = [ForwardingPort](repeating: Self.vacant, count: records.count)
     var members = [[UInt16]](repeating: [], count: bridges.count)
-    let indexes = Dictionary(
-      bridges.enumerated().compactMap { $1.worker == nil ? nil : ($1.name, $0) }, uniquingKeysWith: { $1 })
+    let indexes = Dictionary(bridges.enumerated().map { ($1, $0) }, uniquingKeysWith: { $1 })
+    func isThere(_ peer: UInt16) -> Bool { records[Int(peer)].map { indexes[$0.bridge] != nil } ?? false }
     // Neighbours are often of one bridge.
     var last = (name: "", index: Int?.none)
     for slot in records.indices {
       guard let record = records[slot] else { continue }
       if last.index == nil || last.name != record.bridge { last = (record.bridge, indexes[record.bridge]) }
       guard let index = last.index else { continue }
-      let worker = bridges[index].worker
-      func isNear(_ peer: UInt16) -> Bool {
-        records[Int(peer)].flatMap { indexes[$0.bridge] }.map { bridges[$0].worker } == worker
-      }
       ports[slot] = record.entry
       if let patch = record.patch {
-        guard let peer = peer(of: patch, UInt16(slot)), isNear(peer) else {
+        guard let peer = peer(of: patch, UInt16(slot)), isThere(peer) else {
           ports[slot] = Self.vacant
           continue
         }
         ports[slot].patchPeer = peer
       }
       if let joined = record.joined {
-        guard isNear(joined) else {
+        guard isThere(joined) else {
           ports[slot] = Self.vacant
           continue
         }

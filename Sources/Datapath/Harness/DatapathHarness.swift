@@ -115,9 +115,10 @@ package final class DatapathHarness {
   }
 
   private func publish() {
-    let tables = state.makeTables()
+    state.noteLivePorts()
+    let tables = state.makeTables(worker: 0)
     worker.mailbox.publish(tables)
-    state.tables = tables
+    state.tables = [tables]
     state.endGracePeriod()
   }
 

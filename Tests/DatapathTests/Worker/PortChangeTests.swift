@@ -12,14 +12,15 @@ import VSwitchCore
     let states = datapath.portStates().map { "\($0)" }
     let tables = datapath.state.withLock { state in
       let names = Dictionary(uniqueKeysWithValues: state.ports.map { ($1.slot, "\($0.bridge)/\($0.name)") })
-      guard let forwarding = state.tables?.forwarding else { return [String]() }
-      return (0..<forwarding.portLimit).compactMap { slot -> String? in
-        let port = unsafe forwarding.ports[slot]
-        guard port.bridge != Forwarding.noBridge else { return nil }
-        let peer = names[port.patchPeer] ?? "-"
-        var reason = DropReason.noOutput
-        let vlan = port.vlan.arrival(outer: 0, inner: 0, reason: &reason)?.vlan
-        return "\(names[UInt16(slot)] ?? "?") \(port.bridge) \(peer) \(port.isProtected) \(vlan ?? 9999)"
+      return state.tables.map(\.forwarding).flatMap { forwarding in
+        (0..<forwarding.portLimit).compactMap { slot -> String? in
+          let port = unsafe forwarding.ports[slot]
+          guard port.bridge != Forwarding.noBridge else { return nil }
+          let peer = names[port.patchPeer] ?? "-"
+          var reason = DropReason.noOutput
+          let vlan = port.vlan.arrival(outer: 0, inner: 0, reason: &reason)?.vlan
+          return "\(names[UInt16(slot)] ?? "?") \(port.bridge) \(peer) \(port.isProtected) \(vlan ?? 9999)"
+        }
       }
     }
     return states + tables.sorted()

@@ -33,6 +33,8 @@ import VSwitchCore
   let tracked: UnsafeMutablePointer<TrackedPacket>
   /// Where the ways of the packets of a burst are looked for.
   let pathSets: UnsafeMutablePointer<UInt32>
+  /// By slot: translations that packets have needed in the round that it is (MissLimit.swift).
+  let misses: UnsafeMutablePointer<UInt32>
   /// By slot: packets to controllers in the second that it is.
   private let controllerPackets: UnsafeMutablePointer<(second: UInt32, count: UInt32)>
 
@@ -61,6 +63,8 @@ import VSwitchCore
     unsafe tracked = .allocate(capacity: 1)
     unsafe pathSets = .allocate(capacity: FlowScratch.fetchLimit)
     unsafe pathSets.initialize(repeating: 0, count: FlowScratch.fetchLimit)
+    unsafe misses = .allocate(capacity: Burst.portLimit + 1)
+    unsafe misses.initialize(repeating: 0, count: Burst.portLimit + 1)
     unsafe controllerPackets = .allocate(capacity: Burst.portLimit + 1)
     unsafe controllerPackets.initialize(repeating: (0, 0), count: Burst.portLimit + 1)
   }
@@ -77,6 +81,7 @@ import VSwitchCore
     unsafe path.deallocate()
     unsafe tracked.deallocate()
     unsafe pathSets.deallocate()
+    unsafe misses.deallocate()
     unsafe controllerPackets.deallocate()
     unsafe learned.deallocate()
     queues.deallocate()

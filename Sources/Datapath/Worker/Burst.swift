@@ -26,7 +26,7 @@ import VSwitchCore
   let pending: UnsafeMutablePointer<PacketIndex>
   /// Packets on their way from one queue to its port.
   let exit: UnsafeMutablePointer<PacketIndex>
-  /// Packets that came in this round, by slot, and above them the translations that they needed (MissLimit.swift).
+  /// Packets that came in this round, by slot.
   let receivedCounts: UnsafeMutablePointer<Int>
   /// Where packets like the ones to come went.
   let decisions = DecisionCache()
@@ -57,6 +57,8 @@ import VSwitchCore
     var hasPaths = false
     /// The same of packets that came to flow tables.
     var hasTables = false
+    /// Packets needed translations, or a port is asked for fewer because its packets did (MissLimit.swift).
+    var hasMissed = false
     let held: HeldFragments
     /// Connections that had begun when the last burst did.
     var createdCount: UInt64 = 0
@@ -88,8 +90,8 @@ import VSwitchCore
     unsafe isDirty.initialize(repeating: false, count: Burst.portLimit)
     unsafe pending = .allocate(capacity: Burst.packetLimit)
     unsafe exit = .allocate(capacity: Burst.exitLimit)
-    unsafe receivedCounts = .allocate(capacity: Burst.portLimit + 1)
-    unsafe receivedCounts.initialize(repeating: 0, count: Burst.portLimit + 1)
+    unsafe receivedCounts = .allocate(capacity: Burst.portLimit)
+    unsafe receivedCounts.initialize(repeating: 0, count: Burst.portLimit)
     let ruleCounts = UnsafeMutablePointer<RuleCounts>.allocate(capacity: Burst.portLimit + 1)
     unsafe ruleCounts.initialize(repeating: RuleCounts(), count: Burst.portLimit + 1)
     let controllerPort = UnsafeMutablePointer<ForwardingPort>.allocate(capacity: 1)

@@ -1,5 +1,5 @@
 // How much of a worker's time a port may take for packets that no cached decision is known for: each costs as much as some
-// forty others. A port that brings many is asked for fewer packets as long as another one has more than it is asked for; what
+// forty others. A port that brings many is asked for fewer packets as long as another one has all that it may be asked for; what
 // it brings more waits in its own device. Alone it is asked for as much as ever. Thread: the worker's.
 
 import VSwitchCore
@@ -20,11 +20,17 @@ enum MissLimit {
 }
 
 extension Burst {
-  /// One translation, above the packets in `receivedCounts`.
-  private static var oneMiss: Int { 1 << 32 }
-  static var receivedMask: Int { oneMiss - 1 }
-
-  /// Notes that a packet has needed a translation, for the port of the device that it came in by.
+  /// Notes that a packet has needed a translation, for the port that it came in by.
   @inline(__always)
-  func noteMiss(_ index: PacketIndex) { unsafe receivedCounts[Int(pool[index].inPort)] &+= Burst.oneMiss }
+  func noteMiss(_ index: PacketIndex) {
+    unsafe flows.misses[Int(pool[index].inPort)] &+= 1
+    unsafe state.pointee.hasMissed = true
+  }
+
+  /// Packets that a port has brought in this round, and translations that they needed, which are forgotten.
+  func takeMisses(slot: UInt16) -> (got: Int, misses: Int) {
+    let misses = unsafe Int(flows.misses[Int(slot)])
+    unsafe flows.misses[Int(slot)] = 0
+    return unsafe (receivedCounts[Int(slot)], misses)
+  }
 }

@@ -35,8 +35,6 @@ import VSwitchCore
   @exclusivity(unchecked) private var usedForwarding: UnsafePointer<Forwarding>?
   /// Packets asked of a port that last had none: a spinning worker asks for one, to send it before it looks for the next.
   private var leastReadTarget: Int { busyPoll ? 1 : PortIO.fewPackets }
-  /// Ports that had as many packets in the last round as they were asked for.
-  @safe @exclusivity(unchecked) private var fullCount = 0
   /// Never sleeps.
   @safe @exclusivity(unchecked) var busyPoll = false { didSet { if busyPoll { heatAll() } } }
   @safe @exclusivity(unchecked) private var isStopping = false
@@ -180,24 +178,40 @@ import VSwitchCore
 
   /// Adapts how much is asked of each hot port, and lets those go that have nothing.
   private func cool() {
+    // One flag a round: most have no misses.
+    if unsafe burst.state.pointee.hasMissed { coolByMisses() } else { coolAll() }
+  }
+
+  /// The same, where packets have needed translations: ports that take others' time are asked for fewer.
+  @inline(never)
+  private func coolByMisses() {
+    var isLimited = false
+    for port in hot {
+      let isAlone = !hot.contains { $0 !== port && $0.emptyRounds == 0 && $0.readTarget == Worker.burstLimit }
+      let (got, misses) = burst.takeMisses(slot: port.slot)
+      // A round without packets says nothing of those to come.
+      if got > 0 { port.burstLimit = isAlone ? Worker.burstLimit : MissLimit.packets(got: got, misses: misses) }
+      if port.burstLimit < Worker.burstLimit { isLimited = true }
+    }
+    coolAll()
+    for port in hot { port.readTarget = min(port.readTarget, port.burstLimit) }
+    unsafe burst.state.pointee.hasMissed = isLimited
+  }
+
+  @inline(__always)
+  private func coolAll() {
     var position = 0
-    var full = 0
     while position < hot.count {
       let port = hot[position]
-      let counts = unsafe burst.receivedCounts[Int(port.slot)]
-      let got = counts & Burst.receivedMask
+      let got = unsafe burst.receivedCounts[Int(port.slot)]
       unsafe burst.receivedCounts[Int(port.slot)] = 0
       if got > 0 {
         if let forwarding = unsafe usedForwarding { unsafe burst.countNormal(port.slot, forwarding.pointee) }
         port.emptyRounds = 0
         let isFull = got >= port.readTarget
-        port.readTarget = isFull ? min(got + max(got / 2, 1), Worker.burstLimit) : max(got, leastReadTarget)
-        if isFull { full &+= 1 }
-        if counts != got || port.burstLimit != Worker.burstLimit {
-          limit(port, got, misses: counts &>> 32, others: fullCount &- (isFull ? 1 : 0))
-        }
+        port.readTarget = isFull ? min(got &+ max(got &>> 1, 1), Worker.burstLimit) : max(got, leastReadTarget)
       } else {
-        port.emptyRounds += 1
+        port.emptyRounds &+= 1
         port.readTarget = leastReadTarget
         let isCold =
           port.descriptor < 0
@@ -210,17 +224,8 @@ import VSwitchCore
           continue
         }
       }
-      position += 1
+      position &+= 1
     }
-    fullCount = full
-  }
-
-  /// Asks a port for fewer packets if they take others' time.
-  /// - Parameter others: ports that have more than they are asked for.
-  @inline(never)
-  private func limit(_ port: PortIO, _ got: Int, misses: Int, others: Int) {
-    port.burstLimit = others > 0 ? MissLimit.packets(got: got, misses: misses) : Worker.burstLimit
-    port.readTarget = min(port.readTarget, port.burstLimit)
   }
 
   /// A spinning worker looks at a device all the time, for its latency, unless that would slow down guests.

@@ -251,10 +251,13 @@ struct FlowPipelineRun {
     guard expected.count == packets.count else { return false }
     return zip(expected, packets).allSatisfy { message, packet in
       let frame = message.packet.frame
+      let fields: [Field] = [.packetMark, .tunnelID]
       let words = [packet.pipeline.words[15]] + (18..<26).map { packet.pipeline.words[$0] }
       return message.reason == packet.reason.rawValue && message.controller == packet.controllerID
         && message.cookie == packet.cookie && message.table == packet.table && message.userData == packet.userData
-        && message.pipeline == words && packet.totalByteCount == frame.count
+        && message.pipeline == words
+        && fields.allSatisfy { packet.pipeline[$0] == message.packet.metadata[$0] }
+        && packet.totalByteCount == frame.count
         && packet.data == frame && packet.inPort == message.inPort
     }
   }

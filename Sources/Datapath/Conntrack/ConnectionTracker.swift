@@ -288,7 +288,8 @@ import VSwitchCore
   // MARK: the fields of a packet
 
   /// Writes what the tracker says of a packet to its flow key: state, zone, mark, label, original tuple.
-  func write(_ verdict: borrowing Verdict, to words: UnsafeMutablePointer<UInt64>) {
+  /// - Parameter packetMark: the packet's own (`pkt_mark`), which is in a word with the connection's.
+  func write(_ verdict: borrowing Verdict, to words: UnsafeMutablePointer<UInt64>, packetMark: UInt32) {
     var tuple = verdict.tuple
     var mark: UInt32 = 0
     unsafe words[27] = 0
@@ -304,7 +305,7 @@ import VSwitchCore
         unsafe tuple = parent.pointee.original
       }
     }
-    unsafe words[26] = words[26] & 0xffff_ffff_0000_0000 | UInt64(mark)
+    unsafe words[26] = UInt64(packetMark) &<< 32 | UInt64(mark)
     unsafe words[29] =
       UInt64(verdict.connection.state.rawValue) &<< 32 | UInt64(verdict.connection.zone) &<< 16 | UInt64(
         tuple.ipProtocol)

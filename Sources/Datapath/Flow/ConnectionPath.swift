@@ -197,9 +197,9 @@ extension Burst {
     guard unsafe second.pointee.drop == MegaflowCache.noDrop,
       unsafe Burst.needsNoKey(
         flows.steps.steps(second.pointee.stepStart, count: Int(second.pointee.stepCount))),
-      // Flags differ from segment to segment.
-      unsafe flows.masks[Int(first.pointee.mask)].bits.words[3] & 0xfff == 0,
-      unsafe flows.masks[Int(second.pointee.mask)].bits.words[3] & 0xfff == 0
+      // Flags and marks differ from segment to segment.
+      unsafe Burst.variableBits(flows.masks + Int(first.pointee.mask))
+        | Burst.variableBits(flows.masks + Int(second.pointee.mask)) == 0
     else { return }
     entry.forwardingVersion = context.forwarding.version
     entry.tablesVersion = context.version
@@ -209,6 +209,12 @@ extension Burst {
     paths.keep(entry)
     unsafe flows.state.pointee.hasPaths = true
     unsafe state.pointee.hasPaths = true
+  }
+
+  /// Bits of a mask that packets of one connection differ in: TCP's flags, marks.
+  @inline(__always)
+  private static func variableBits(_ mask: UnsafePointer<MegaflowCache.Mask>) -> UInt64 {
+    unsafe mask.pointee.bits.words[3] & 0xfff | mask.pointee.bits.words[FlowKey.packetMarkWord] &>> 32
   }
 
   /// Whether steps look at nothing but the packet's bytes.

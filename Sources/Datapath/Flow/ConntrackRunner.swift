@@ -93,7 +93,7 @@ extension Burst {
       return
     }
     let words = unsafe UnsafeMutablePointer(mutating: flows.words(depth: context.depth &+ 1))
-    unsafe tracker.write(verdict, to: words)
+    unsafe tracker.write(verdict, to: words, packetMark: flows.keys[context.depth].packetMark)
     var context = context
     context.hasConnectionFields = true
     continueAfterParsing(index, &context, point: point)

@@ -124,6 +124,7 @@ extension Burst {
     }
     // Not what translation finds by itself: conj_id, actset_output.
     for word in FlowKey.packetWordCount..<36 { key.words[word] = packet.pipeline.words[word] }
+    pool[index].mark = key.packetMark
     unsafe state.pointee.now = now
     unsafe state.pointee.nanoseconds = monotonicNanoseconds()
     unsafe flows.keys[depth] = key

@@ -123,7 +123,7 @@ final class BridgeTracer {
     }
     options.follow = { [self] number, key in
       guard depth < Int(Burst.patchHopLimit) else { return nil }
-      var next = TracedPacket(key: key)
+      var next = TracedPacket(key: key.crossing)
       next.connectionState = packet.connectionState
       next.isSketch = packet.isSketch
       if let inside = guarded[number] {
@@ -284,6 +284,17 @@ final class BridgeTracer {
     case .samePort: return "vsctl fdb flush \(bridge) port=\(name), if the station is elsewhere now"
     default: return nil
     }
+  }
+}
+
+extension FlowKey {
+  /// What a packet brings to another bridge: its bytes and its mark.
+  fileprivate var crossing: FlowKey {
+    var key = FlowKey()
+    for word in 0..<FlowKey.packetWordCount { key.words[word] = words[word] }
+    key.recirculationID = 0
+    key.packetMark = packetMark
+    return key
   }
 }
 

@@ -30,6 +30,7 @@ extension Burst {
       unsafe counters[Int(pool[index].inPort)].receivedMulticastPackets &+= 1
     }
     context.isAsParsed = true
+    unsafe flows.keys.pointee.packetMark = pool[index].mark
     unsafe context.flow = firstFlow(flows.words(depth: 0), bridge)
     runOrTranslate(index, &context)
   }
@@ -40,6 +41,8 @@ extension Burst {
     let megaflows = bridge.megaflows
     let expected = unsafe megaflows.state.pointee.expectedFlow
     if unsafe megaflows.isMet(expected, key) { return expected }
+    // The exact-match cache knows no mark.
+    guard unsafe key[FlowKey.packetMarkWord] == 0 else { return unsafe megaflows.lookup(key) }
     let entry = unsafe bridge.exactMatch.entry(key)
     var flow: UInt32
     if unsafe bridge.exactMatch.isHit(entry, key, megaflows) {
@@ -163,8 +166,8 @@ extension Burst {
     }
     if context.flow != MegaflowCache.noFlow {
       touch(context.flow, bridge, byteCount: byteCount)
-      if depth == 0 {
-        let words = unsafe flows.words(depth: 0)
+      let words = unsafe flows.words(depth: 0)
+      if depth == 0, unsafe words[FlowKey.packetMarkWord] == 0 {
         unsafe bridge.exactMatch.remember(
           bridge.exactMatch.entry(words), words, flow: context.flow, bridge.megaflows)
       }

@@ -94,13 +94,14 @@ import VSwitchCore
     unsafe UnsafeRawPointer(keys + depth).assumingMemoryBound(to: UInt64.self)
   }
 
-  /// Gives the key of a packet that has come back once more the fields of connection tracking that it had.
+  /// Gives the key of a packet that has come back once more the mark and the fields of connection tracking that it had.
   /// - Parameter depth: times that it has come back, from 1 on.
   @inline(__always)
   func carryConnection(to depth: Int, isCleared: Bool) {
     for word in 26..<36 {
       unsafe keys[depth].words[word] = isCleared ? 0 : keys[depth &- 1].words[word]
     }
+    if isCleared { unsafe keys[depth].packetMark = keys[depth &- 1].packetMark }
   }
 
   /// Gives the key of a packet that has come back once more, as it was, what the packet brings.

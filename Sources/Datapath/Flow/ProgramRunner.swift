@@ -98,6 +98,11 @@ extension Burst {
         let block = unsafe UnsafeBufferPointer(rebasing: steps[position..<end(position, step, steps.count)])
         unsafe tellController(index, step, block, context)
         position = end(position, step, steps.count)
+      case .setField where step.field == Field.packetMark.rawValue:
+        // It is in no byte: those who share the packet have sent it already, copies have their own.
+        let mask = UInt32(truncatingIfNeeded: step.maskLow)
+        pool[index].mark = pool[index].mark & ~mask | UInt32(truncatingIfNeeded: step.low) & mask
+        context.isChanged = true
       case .setField, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decrementTTL, .decrementMPLSTTL, .copyTTLOutwards,
         .copyTTLInwards:
         guard let own = alone(index) else { return }

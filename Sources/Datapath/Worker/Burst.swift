@@ -257,10 +257,12 @@ import VSwitchCore
   func copy(_ index: PacketIndex) -> PacketIndex? {
     if pool[index].externalByteCount != 0 { pool.gather(index) }
     guard let copy = allocateFollower(of: index) else { return nil }
-    pool[copy].start = pool[index].start
-    pool[copy].byteCount = pool[index].byteCount
-    pool[copy].offload = pool[index].offload
-    pool[copy].patchHops = pool[index].patchHops
+    let packet = pool[index]
+    pool[copy].start = packet.start
+    pool[copy].byteCount = packet.byteCount
+    pool[copy].offload = packet.offload
+    pool[copy].patchHops = packet.patchHops
+    pool[copy].mark = packet.mark
     unsafe pool.bytes(copy).copyMemory(from: UnsafeRawBufferPointer(pool.bytes(index)))
     return copy
   }

@@ -134,6 +134,13 @@ public struct FlowKey: Equatable, Sendable {
     get { words[16] }
     set { words[16] = newValue }
   }
+  /// Word of `packetMark`; the rest of it is of connection tracking.
+  @inlinable public static var packetMarkWord: Int { 26 }
+  /// What actions of this or another bridge have marked the packet with (`pkt_mark`).
+  @inlinable public var packetMark: UInt32 {
+    get { UInt32(truncatingIfNeeded: words[26] &>> 32) }
+    set { words[26] = words[26] & 0xffff_ffff | UInt64(newValue) &<< 32 }
+  }
   /// Port that the action set sends to (`PortNumber.unset`: none).
   @inlinable public var actionSetOutput: UInt32 {
     get { UInt32(truncatingIfNeeded: words[36]) }

@@ -19,13 +19,22 @@ extension Translation {
     let setsPipeline = isReplaying ? unsafe resumptions[resumptionIndex].setsPipeline : setsPipeline
     // The entry port is the pipeline's.
     state.key.recirculationID = key.recirculationID
-    for index in 1..<FlowKey.wordCount
-    where PipelineState.isPacketWord(index) || setsPipeline && Resumption.isSetByControllers(index) {
-      state.key.words[index] = key.words[index]
+    var own = unsafe memory.packetBits.pointee
+    own.words[0] = state.own.words[0]
+    // What actions have set that is in no byte of the packet does not come back with it; a controller has been told, and says.
+    if !setsPipeline {
+      for index in 16...17 { own.words[index] &= state.own.words[index] }
+      own[.packetMark] &= state.own[.packetMark]
     }
-    let ownOfFirst = state.own.words[0]
-    state.own = unsafe memory.packetBits.pointee
-    state.own.words[0] = ownOfFirst
+    for index in 1..<FlowKey.wordCount where PipelineState.isPacketWord(index) {
+      state.key.words[index] = state.key.words[index] & ~own.words[index] | key.words[index] & own.words[index]
+    }
+    if setsPipeline {
+      for index in 1..<FlowKey.wordCount where Resumption.isSetByControllers(index) {
+        state.key.words[index] = key.words[index]
+      }
+    }
+    state.own = own
     state.needsParse = false
     state.hiddenTagCount = 0
     state.isTTLDerived = false

@@ -113,13 +113,13 @@ package enum RandomPipeline {
       .etherType, .vlanTCI, .vlanID, .vlanPriority, .innerVLANID, .mplsLabel, .mplsTTL, .mplsBottomOfStack,
       .ipv4Source, .ipv4Destination, .ipv6Source, .ipProtocol, .ipDSCP, .ipECN, .ipTTL, .ipFragment, .arpOperation,
       .arpTargetAddress, .tcpSource, .tcpDestination, .tcpFlags, .udpDestination, .icmpType, .ndTarget, .ctState,
-      .ctMark, .ctZone,
+      .ctMark, .ctZone, .packetMark,
     ]
     guard let field = fields.randomElement(using: &random) else { return }
     var value = key[field]
     switch field {
     case .inPort: value = UInt128.random(in: 1...4, using: &random)
-    case .metadata, .reg0, .reg1, .xreg1: value = UInt128.random(in: 0...3, using: &random)
+    case .metadata, .reg0, .reg1, .xreg1, .packetMark: value = UInt128.random(in: 0...3, using: &random)
     case .actionSetOutput: value = one(in: 2, &random) ? 2 : UInt128(PortNumber.unset.rawValue)
     case .ctState, .ctMark, .ctZone: value = UInt128.random(in: 0...3, using: &random)
     default: break
@@ -193,6 +193,7 @@ package enum RandomPipeline {
     let fields: [Field] = [
       .reg0, .reg1, .xreg1, .metadata, .ethernetSource, .ethernetDestination, .ipv4Source, .ipv4Destination,
       .tcpDestination, .vlanID, .ipTTL, .mplsLabel, .inPort, .tunnelID, .ipv6Destination, .arpTargetAddress,
+      .packetMark,
     ]
     let field = fields.randomElement(using: &random) ?? .reg0
     guard one(in: 2, &random) else { return Subfield(field) }

@@ -202,15 +202,38 @@ struct PacketDifferenceTests {
     }
   }
 
-  @Test func noMarkCrossesAPatchPort() throws {
+  /// ovs-fields(7), "Packet Mark": a packet's mark is still there in the bridge behind a patch port, nothing else is.
+  @Test func aMarkCrossesAPatchPortAndNothingElseOfThePipeline() throws {
     let both = try Both()
-    try both.flows(["add-flow actions=set_field:9->pkt_mark,set_field:5->reg0,set_field:7->metadata,output:9"])
+    try both.flows([
+      "add-group group_id=1,type=all,bucket=set_field:7->pkt_mark,output:9,bucket=output:9",
+      "add-flow udp,tp_src=1,actions=set_field:9->pkt_mark,set_field:5->reg0,set_field:7->metadata,set_field:3->tun_id,output:9",
+      "add-flow udp,tp_src=2,actions=output:9",
+      "add-flow udp,tp_src=3,actions=set_field:9->pkt_mark,normal",
+      "add-flow udp,tp_src=4,actions=set_field:9->pkt_mark,flood",
+      "add-flow udp,tp_src=5,actions=set_field:9->pkt_mark,clone(set_field:7->pkt_mark,output:9),output:9",
+      "add-flow udp,tp_src=6,actions=set_field:9->pkt_mark,group:1",
+      "add-flow udp,tp_src=7,actions=set_field:9->pkt_mark,debug_recirc,resubmit(,1)",
+      "add-flow table=1,pkt_mark=9,actions=output:9",
+      "add-flow udp,tp_src=8,actions=set_field:0x109->pkt_mark,load:0->NXM_NX_PKT_MARK[4..15],output:9",
+      "add-flow udp,tp_src=9,actions=set_field:9->pkt_mark,ct(table=1)",
+      "add-flow udp,tp_src=10,actions=set_field:4->tun_id,ct(table=2)",
+      "add-flow table=2,tun_id=4,actions=output:3",
+    ])
     try both.flows(
       [
-        "add-flow priority=9,pkt_mark=9,actions=output:1", "add-flow priority=9,reg0=5,actions=drop",
-        "add-flow priority=9,metadata=7,actions=drop", "add-flow priority=1,actions=output:2",
+        "add-flow priority=9,reg0=5,actions=drop", "add-flow priority=9,metadata=7,actions=drop",
+        "add-flow priority=9,tun_id=3,actions=drop", "add-flow priority=5,pkt_mark=9,actions=output:1",
+        "add-flow priority=5,pkt_mark=7,actions=output:2", "add-flow priority=1,actions=output:1,output:2",
       ], in: "br1")
-    let left = try both.ports(frame())
-    #expect(left.ours == ["q2"] && left.theirs == ["q1"], "\(left)")
+    for (port, exits) in [
+      1: ["q1"], 2: ["q1", "q2"], 3: ["p2", "p3", "p4", "q1"], 4: ["p2", "p3", "p4", "q1"], 5: ["q1", "q2"],
+      6: ["q1", "q2"], 7: ["q1"], 8: ["q1"], 9: ["q1"], 10: ["p3"],
+    ] as [UInt16: [String]] {
+      for _ in 0..<2 {
+        let left = try both.ports(frame(port: port))
+        #expect(left.ours.sorted() == exits && left.theirs.sorted() == exits, "\(port): \(left)")
+      }
+    }
   }
 }

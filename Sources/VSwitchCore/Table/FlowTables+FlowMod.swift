@@ -169,7 +169,7 @@ extension FlowTables {
   private func insert(_ rule: Rule, ownsSlot: Bool) {
     unsafe classifiers[Int(rule.table)]?.insert(rule) { unsafe retire($0) }
     slots.setRule(rule, of: unsafe rule.record.pointee.slot)
-    countRule(in: rule.table, 1)
+    countRule(rule, 1)
     count(rule, 1)
     transaction.touched.insert(Int(rule.table))
     unsafe transaction.steps.append(.added(rule, ownsSlot: ownsSlot))
@@ -179,7 +179,7 @@ extension FlowTables {
   private func remove(_ rule: Rule, ownsSlot: Bool, reason: RemovalReason? = nil) {
     unsafe rule.record.pointee.removedVersion.store(transaction.version, ordering: .relaxed)
     if ownsSlot { slots.setRule(nil, of: unsafe rule.record.pointee.slot) }
-    countRule(in: rule.table, -1)
+    countRule(rule, -1)
     count(rule, -1)
     transaction.touched.insert(Int(rule.table))
     unsafe transaction.steps.append(.removed(rule, ownsSlot: ownsSlot, reason))
@@ -188,7 +188,9 @@ extension FlowTables {
   /// Counts a rule, or one less, with the groups and meters that it refers to.
   func count(_ rule: Rule, _ difference: Int) {
     guard unsafe rule.record.pointee.actions.pointee.hasReferences else { return }
-    ruleReferences.add(References(rule.code.instructions), difference)
+    let references = References(rule.code.instructions)
+    ruleReferences.add(references, difference)
+    for key in Set(references.limited) { askLearned(key, difference) }
   }
 }
 

@@ -167,6 +167,7 @@ extension FlowTables {
       if updateLiveness() { transaction.touched.insert(TableDependency.groups.index) }
     }
     publishTouched()
+    publishLearnedCounts()
     transaction.touched.visit { dependency in
       unsafe root.pointee.changedVersions[dependency].store(transaction.version, ordering: .releasing)
     }
@@ -203,14 +204,14 @@ extension FlowTables {
       switch step {
       case .added(let rule, let ownsSlot):
         unsafe rule.record.pointee.addedVersion.store(RuleRecord.never, ordering: .relaxed)
-        countRule(in: rule.table, -1)
+        countRule(rule, -1)
         count(rule, -1)
         let slot = unsafe rule.record.pointee.slot
         if ownsSlot { slots.release(slot) }
         unlink(rule)
       case .removed(let rule, _, _):
         unsafe rule.record.pointee.removedVersion.store(RuleRecord.never, ordering: .relaxed)
-        countRule(in: rule.table, 1)
+        countRule(rule, 1)
         count(rule, 1)
         slots.setRule(rule, of: unsafe rule.record.pointee.slot)
         schedule(rule, isNew: true)

@@ -39,6 +39,7 @@ import Synchronization
   @safe @exclusivity(unchecked) var groups: [UInt32: GroupState] = [:]
   @safe @exclusivity(unchecked) var meters: [UInt32: MeterState] = [:]
   @safe @exclusivity(unchecked) var ruleReferences = ReferenceCounts()
+  @safe @exclusivity(unchecked) var learnedCounts = LearnedCounts()
   @safe @exclusivity(unchecked) var bucketReferences = ReferenceCounts()
   @safe @exclusivity(unchecked) var livePorts: Set<PortNumber> = []
   /// Those that the buckets' liveness is of.
@@ -84,9 +85,10 @@ import Synchronization
   /// What workers get; valid as long as the tables live.
   public var reader: FlowTablesReader { unsafe FlowTablesReader(root: root) }
 
-  func countRule(in table: UInt8, _ difference: Int) {
-    ruleCounts[Int(table)] += difference
+  func countRule(_ rule: Rule, _ difference: Int) {
+    ruleCounts[Int(rule.table)] += difference
     ruleCount += difference
+    countLearned(rule, difference)
   }
 
   /// The rule and where it counts, if there is but one.

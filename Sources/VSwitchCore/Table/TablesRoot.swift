@@ -12,6 +12,8 @@ import Synchronization
   let tables: UnsafeMutablePointer<Atomic<UInt>>
   /// By `TableDependency`.
   let changedVersions: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Address of the `LearnedCountList`, 0 if nobody asks.
+  let learnedCounts: Atomic<UInt>
   let counters: CounterSlots
   let groups: IDTable
   let meters: IDTable
@@ -20,6 +22,7 @@ import Synchronization
     version = Atomic(0)
     unsafe tables = zeroedMemory(256)
     unsafe changedVersions = zeroedMemory(256)
+    learnedCounts = Atomic(0)
     counters = CounterSlots(workerCount: workerCount)
     groups = IDTable()
     meters = IDTable()
@@ -29,6 +32,7 @@ import Synchronization
     counters.deallocate()
     groups.deallocate()
     meters.deallocate()
+    unsafe free(UnsafeMutableRawPointer(bitPattern: learnedCounts.load(ordering: .relaxed)))
     unsafe free(tables)
     unsafe free(changedVersions)
   }

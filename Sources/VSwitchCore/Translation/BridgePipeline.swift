@@ -57,6 +57,14 @@
     return number == .local ? localPort : []
   }
 
+  public func mayLearn(
+    table: UInt8, cookie: UInt64, limit: UInt32, priority: UInt16, match: borrowing FlowKey, mask: borrowing FlowMask,
+    version: UInt64
+  ) -> Bool {
+    tables.mayLearn(
+      table: table, cookie: cookie, limit: limit, priority: priority, match: match, mask: mask, version: version)
+  }
+
   public func missBehaviour(table: UInt8) -> MissBehaviour { missBehaviour }
 }
 

@@ -107,6 +107,14 @@ public protocol PipelineReader {
   /// - Returns: nil if there is no such bucket.
   func bucket(_ index: Int, of group: PipelineGroup) -> PipelineBucket?
   func port(_ number: PortNumber) -> PipelinePort
+  /// Whether a rule that an action of a rule wants to learn, with a limit and `result_dst`, is there once it is made.
+  /// - Parameters:
+  ///   - limit: most rules of the table and cookie.
+  ///   - match: its match, with bits outside of the mask 0.
+  func mayLearn(
+    table: UInt8, cookie: UInt64, limit: UInt32, priority: UInt16, match: borrowing FlowKey, mask: borrowing FlowMask,
+    version: UInt64
+  ) -> Bool
   func missBehaviour(table: UInt8) -> MissBehaviour
   var fragmentHandling: FragmentHandling { get }
 }

@@ -16,16 +16,47 @@ extension Translation {
     if !isReplaying { program.closeBlock(at: index) }
     // The rule is made later: that it can be is what a packet sees of it.
     let result = PackedSubfield(bits: UInt32(truncatingIfNeeded: code[4]))
-    if !result.isNone { set(result, 1) }
+    if !result.isNone { set(result, mayLearn(code) ? 1 : 0) }
+  }
+
+  /// Whether the limit leaves room for the rule, or it is there already.
+  private mutating func mayLearn(_ code: CodeStep) -> Bool {
+    let limit = UInt32(truncatingIfNeeded: code[2] >> 32)
+    guard limit != 0 else { return true }
+    let table = UInt8(truncatingIfNeeded: code.argument)
+    result.dependencies.add(table: table)
+    var match = FlowKey()
+    var mask = FlowMask()
+    for i in 0..<Int(code[5]) {
+      let (kind, value, destination) = specification(code, 6 + 3 * i)
+      guard kind == .match else { continue }
+      let bits = destination.mask
+      match[destination.field] =
+        match[destination.field] & ~bits | value &<< UInt128(destination.firstBit) & bits
+      mask[destination.field] |= bits
+    }
+    return reader.mayLearn(
+      table: table, cookie: code[3], limit: limit, priority: UInt16(truncatingIfNeeded: code[1]), match: match,
+      mask: mask, version: version)
+  }
+
+  /// A part of the rule, with the value that the packet gives it.
+  private mutating func specification(_ code: CodeStep, _ position: Int)
+    -> (kind: LearnSpecificationKind, value: UInt128, destination: PackedSubfield)
+  {
+    let head = code[position]
+    let source = PackedSubfield(bits: UInt32(truncatingIfNeeded: code[position &+ 2]))
+    return (
+      LearnSpecificationKind(rawValue: UInt8(truncatingIfNeeded: head)) ?? .match,
+      head & 1 << 8 != 0 ? code.wide(position &+ 1) : read(source),
+      PackedSubfield(bits: UInt32(truncatingIfNeeded: head >> 32))
+    )
   }
 
   private mutating func specify(_ code: CodeStep, _ position: Int) {
-    let head = code[position]
-    let destination = PackedSubfield(bits: UInt32(truncatingIfNeeded: head >> 32))
-    let source = PackedSubfield(bits: UInt32(truncatingIfNeeded: code[position &+ 2]))
-    let value = head & 1 << 8 != 0 ? code.wide(position &+ 1) : read(source)
-    switch LearnSpecificationKind(rawValue: UInt8(truncatingIfNeeded: head)) {
-    case .match, nil: append(.learnMatch, value, to: destination)
+    let (kind, value, destination) = specification(code, position)
+    switch kind {
+    case .match: append(.learnMatch, value, to: destination)
     case .load: append(.learnLoad, value, to: destination)
     case .output:
       guard value <= UInt128(UInt32.max) else { return }

@@ -89,6 +89,65 @@ import VSwitchCore
     }
   }
 
+  /// Where there are as many as may be, packets of others are told that theirs is not: by cached flows, too, which are made anew
+  /// when rules come and go. More rules than 64 of one mask are in another structure than fewer.
+  @Test(arguments: [1, 3, 100]) func theResultOfLearningSaysWhenTheLimitIsReached(limit: UInt32) throws {
+    let bridge = try makeSwitch(bridges: ["br0"])
+    var learn = LearnAction(table: 1)
+    learn.limit = limit
+    learn.cookie = 7
+    learn.flags = .writeResult
+    learn.result = Subfield(.reg1, firstBit: 0, bitCount: 1)
+    learn.specifications = [.match(.field(Subfield(.ethernetSource)), to: Subfield(.ethernetDestination))]
+    try bridge.changeFlows(
+      bridge: "br0",
+      [
+        clear, rule([], [.setField(.reg1, value: 3, mask: 3), .learn(learn)], goto: 2),
+        rule(table: 2, [(.reg1, 3)], [output(2)]),
+        rule(table: 2, [(.reg1, 2)], [.output(.inPort, maximumByteCount: 0)]),
+      ])
+    func isLearned(_ source: UInt32) -> Bool {
+      let frame = FrameBuilder.ethernet(
+        to: FrameBuilder.address(2), from: FrameBuilder.address(source), etherType: 0x1234,
+        Array(repeating: 7, count: 50))
+      let ports = bridge.receive(bridge: "br0", port: "br0p1", frame: frame).map(\.port)
+      _ = bridge.handleEvents()
+      #expect(ports == ["br0p2"] || ports == ["br0p1"])
+      return ports == ["br0p2"]
+    }
+    for _ in 0..<2 {
+      for source in 1...limit { #expect(isLearned(source)) }
+      for source in limit + 1...limit + 2 { for _ in 0..<2 { #expect(!isLearned(source)) } }
+      #expect(learnedCount(bridge) == Int(limit))
+    }
+    let trace = bridge.trace(
+      bridge: "br0", port: "br0p1",
+      frame: FrameBuilder.ethernet(
+        to: FrameBuilder.address(2), from: FrameBuilder.address(limit + 1), etherType: 0x1234,
+        [UInt8](repeating: 7, count: 50)))
+    #expect(
+      trace?.outcome.exits.map(\.port) == ["1"] || trace?.outcome.exits.map(\.port) == ["br0p1"],
+      "\(trace.debugDescription)")
+    // One goes, another one takes its place.
+    var gone = FlowMod()
+    gone.command = .delete
+    gone.table = 1
+    gone.match.set(.ethernetDestination, 0x0200_0000_0001)
+    try bridge.changeFlows(bridge: "br0", [.flow(gone)])
+    #expect(learnedCount(bridge) == Int(limit) - 1)
+    bridge.now += 1
+    #expect(isLearned(limit + 2))
+    #expect(!isLearned(limit + 1))
+    #expect(!isLearned(1))
+    // Rules of other cookies do not count.
+    try bridge.changeFlows(bridge: "br0", [forget])
+    bridge.now += 1
+    try bridge.changeFlows(
+      bridge: "br0", (0..<limit + 3).map { rule(table: 1, [(.inPort, UInt128(100 + $0))], []) })
+    for source in 1...limit { #expect(isLearned(source)) }
+    #expect(!isLearned(limit + 1))
+  }
+
   @Test func everyPacketOfACachedFlowIsToldOnceASecond() throws {
     let bridge = try makeSwitch(bridges: ["br0"])
     try bridge.changeFlows(bridge: "br0", learning)

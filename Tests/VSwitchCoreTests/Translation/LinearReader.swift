@@ -62,6 +62,14 @@ final class LinearReader: PipelineReader {
   }
 
   func port(_ number: PortNumber) -> PipelinePort { pipeline.ports[number.rawValue] ?? [] }
+  func mayLearn(
+    table: UInt8, cookie: UInt64, limit: UInt32, priority: UInt16, match: borrowing FlowKey, mask: borrowing FlowMask,
+    version: UInt64
+  ) -> Bool {
+    pipeline.mayLearn(
+      table: table, cookie: cookie, limit: limit, Match(key: copy match, mask: copy mask), priority: priority)
+  }
+
   func missBehaviour(table: UInt8) -> MissBehaviour { pipeline.missBehaviour[table] ?? .drop }
 
   /// The match of the rule that is counted in a slot.

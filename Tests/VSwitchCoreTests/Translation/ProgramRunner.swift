@@ -196,7 +196,7 @@ struct Translated {
 
   private func learned(_ step: ActionStep, _ block: ArraySlice<ActionStep>) -> PipelineEffect.LearnedRule {
     var rule = PipelineEffect.LearnedRule(
-      table: step.field, priority: step.half, idle: UInt16(truncatingIfNeeded: step.high))
+      table: step.field, priority: step.half, idle: UInt16(truncatingIfNeeded: step.high), limit: step.number)
     for part in block {
       let value = PipelineEffect.FieldValue(Field(rawValue: part.field) ?? .reg0, part.value, part.mask)
       switch part.operation {

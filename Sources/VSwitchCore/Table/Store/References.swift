@@ -8,8 +8,11 @@ struct References {
   /// Rules that go when nothing refers to them.
   var learned: [LearnedRules] = []
 
+  /// Rules whose number decides what a packet is told of its own.
+  var limited: [LearnedRules] = []
+
   /// Whether there is nothing that is counted.
-  var isEmpty: Bool { groups.isEmpty && meters.isEmpty && learned.isEmpty }
+  var isEmpty: Bool { groups.isEmpty && meters.isEmpty && learned.isEmpty && limited.isEmpty }
 
   init(_ instructions: Instructions) {
     if let meter = instructions.meter { meters.append(meter) }
@@ -29,8 +32,10 @@ struct References {
       case .group(let group): groups.append(group)
       case .meter(let meter): meters.append(meter)
       case .bundle(let bundle) where bundle.destination == nil: ports.append(contentsOf: bundle.members)
-      case .learn(let learn) where learn.flags.contains(.deleteLearned):
-        learned.append(LearnedRules(table: learn.table, cookie: learn.cookie))
+      case .learn(let learn):
+        let rules = LearnedRules(table: learn.table, cookie: learn.cookie)
+        if learn.flags.contains(.deleteLearned) { learned.append(rules) }
+        if learn.limit > 0, learn.result != nil { limited.append(rules) }
       case .clone(let nested): add(nested)
       case .conntrack(let conntrack): add(conntrack.actions)
       default: break

@@ -59,13 +59,26 @@ package indirect enum PipelineEffect: Equatable, Sendable {
     package var table: UInt8
     package var priority: UInt16
     package var idle: UInt16
+    /// Most rules of its table and cookie, which is 0; 0 for none.
+    package var limit: UInt32
     package var match: [FieldValue] = []
     package var loads: [FieldValue] = []
     package var outputs: [UInt32] = []
-    package init(table: UInt8, priority: UInt16, idle: UInt16) {
+    package init(table: UInt8, priority: UInt16, idle: UInt16, limit: UInt32) {
       self.table = table
       self.priority = priority
       self.idle = idle
+      self.limit = limit
+    }
+
+    /// The whole match.
+    package var wholeMatch: Match {
+      var whole = Match()
+      for part in match {
+        let known = whole.value(part.field) ?? (0, 0)
+        whole.set(part.field, known.value & ~part.mask | part.value, mask: known.mask | part.mask)
+      }
+      return whole
     }
   }
 }

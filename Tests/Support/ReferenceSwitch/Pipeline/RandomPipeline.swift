@@ -300,6 +300,7 @@ package enum RandomPipeline {
         to: Subfield(.reg0, firstBit: 16, bitCount: 16) ?? Subfield(.reg0)),
       .output(Subfield(.inPort)),
     ]
+    if one(in: 3, &random) { learn.limit = UInt32.random(in: 1...4, using: &random) }
     if one(in: 2, &random) { learn.result = Subfield(.reg1, firstBit: 0, bitCount: 1) }
     return .learn(learn)
   }

@@ -43,15 +43,11 @@ package struct ReferenceFlowSwitch: Sendable {
     normal = outcome.normal
     var rules: [ReferencePipelineRule] = []
     for learned in outcome.learned where learned.outputs.allSatisfy(Self.isPort) {
-      var match = Match()
-      for part in learned.match {
-        let known = match.value(part.field) ?? (0, 0)
-        match.set(part.field, known.value & ~part.mask | part.value, mask: known.mask | part.mask)
-      }
+      guard pipeline.mayLearn(learned) else { continue }
       let loads = learned.loads.map { Action.setField($0.field, value: $0.value, mask: $0.mask) }
       let outputs = learned.outputs.map { Action.output(PortNumber($0), maximumByteCount: 0xffff) }
       let rule = ReferencePipelineRule(
-        table: learned.table, priority: learned.priority, match: match, cookie: 0,
+        table: learned.table, priority: learned.priority, match: learned.wholeMatch, cookie: 0,
         instructions: Instructions(apply: loads + outputs))
       replace(rule)
       rules.append(rule)

@@ -51,6 +51,17 @@ package struct ReferencePipeline: Sendable {
     }
   }
 
+  /// Whether a rule may be learned: the limit leaves room for it, or it is there (ovs-actions(7), `learn`).
+  package func mayLearn(table: UInt8, cookie: UInt64, limit: UInt32, _ match: Match, priority: UInt16) -> Bool {
+    let rules = rules.filter { $0.table == table }
+    return limit == 0 || rules.count { $0.cookie == cookie } < Int(limit)
+      || rules.contains { $0.priority == priority && $0.match == match }
+  }
+
+  package func mayLearn(_ rule: PipelineEffect.LearnedRule) -> Bool {
+    mayLearn(table: rule.table, cookie: 0, limit: rule.limit, rule.wholeMatch, priority: rule.priority)
+  }
+
   package func isAlive(_ bucket: GroupDescription.Bucket, depth: Int = 0) -> Bool {
     guard depth < 16 else { return false }
     if bucket.watchPort == nil && bucket.watchGroup == nil { return true }

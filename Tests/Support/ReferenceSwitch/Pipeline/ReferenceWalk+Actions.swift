@@ -174,7 +174,8 @@ extension ReferenceWalk {
   // MARK: Learn and connection tracking
 
   private mutating func learn(_ learn: LearnAction) {
-    var rule = PipelineEffect.LearnedRule(table: learn.table, priority: learn.priority, idle: learn.idleTimeoutSeconds)
+    var rule = PipelineEffect.LearnedRule(
+      table: learn.table, priority: learn.priority, idle: learn.idleTimeoutSeconds, limit: learn.limit)
     func value(_ source: LearnAction.Source) -> UInt128 {
       switch source {
       case .field(let subfield): subfield.value(in: key)
@@ -193,7 +194,7 @@ extension ReferenceWalk {
       }
     }
     effects.append(.learn(rule))
-    if let result = learn.result { set(result, 1) }
+    if let result = learn.result { set(result, pipeline.mayLearn(rule) ? 1 : 0) }
   }
 
   private mutating func conntrack(_ conntrack: ConntrackAction) throws {

@@ -20,7 +20,7 @@ struct DifferenceTests {
     "a hello without a version in common", "a tag that is pushed before another",
     "`goto_table` that no rule of the table meets",
     "a meter without a burst", "a select group without a selection method", "counts in flow-removed",
-    "`learn` with `result_dst` at its limit", "a lower `flow_limit`",
+    "`learn` at its limit, where a rule of its match does something else", "a lower `flow_limit`",
   ]
 
   @Test func everyLineOfThePageHasATest() throws {

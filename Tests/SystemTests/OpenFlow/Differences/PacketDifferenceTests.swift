@@ -196,10 +196,24 @@ struct PacketDifferenceTests {
       "add-flow actions=learn(table=5,limit=1,result_dst=reg1[0],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),resubmit(,1)",
       "add-flow table=1,reg1=1,actions=output:2", "add-flow table=1,reg1=0,actions=output:3",
     ])
-    for (source, ours, theirs) in [(UInt32(11), "p2", "p2"), (11, "p2", "p2"), (12, "p2", "p3"), (11, "p2", "p2")] {
-      let left = try both.ports(frame(from: source))
-      #expect(left.ours == [ours] && left.theirs == [theirs], "\(source): \(left)")
+    func expect(_ exits: KeyValuePairs<UInt32, String>) throws {
+      for (source, exit) in exits {
+        let left = try both.ports(frame(from: source))
+        #expect(left.ours == [exit] && left.theirs == [exit], "\(source): \(left)")
+        // It is to look at its tables for the next one, too.
+        try both.reference.command("revalidator/purge")
+      }
     }
+    try expect([11: "p2", 11: "p2", 12: "p3", 12: "p3", 11: "p2"])
+    // Rules that others have made count by their cookie.
+    try both.flows(["del-flows table=5", "add-flow table=5,cookie=1,dl_dst=50:54:00:00:00:01,actions=drop"])
+    try expect([13: "p2", 12: "p3", 13: "p2"])
+    // One with the match that does something else is replaced here.
+    let other = FrameBuilder.address(14).map { String(format: "%02x", $0) }.joined(separator: ":")
+    try both.flows(["del-flows table=5", "add-flow table=5,cookie=0,dl_dst=\(other),actions=drop"])
+    let left = try both.ports(frame(from: 14))
+    #expect(left.ours == ["p2"] && left.theirs == ["p3"], "\(left)")
+    try expect([12: "p3"])
   }
 
   /// ovs-fields(7), "Packet Mark": a packet's mark is still there in the bridge behind a patch port, nothing else is.

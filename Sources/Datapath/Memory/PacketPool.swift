@@ -30,8 +30,9 @@ public struct Packet {
   @usableFromInline var outcome: UInt8 = Packet.undecided
   /// Patch ports crossed.
   @usableFromInline var patchHops: UInt8 = 0
-  /// So that a packet's last eight bytes are reset by one store.
-  @usableFromInline var unused: UInt16 = 0
+  /// Where patch ports were crossed: slot of the device's port where it came in first. (With it a packet's last eight bytes are reset
+  /// by one store.)
+  @usableFromInline var device: UInt16 = 0
   /// `pkt_mark`: what an action has set, here or in a bridge that the packet has come through; 0 as it comes from a device.
   @usableFromInline var mark: UInt32 = 0
 

@@ -288,6 +288,7 @@ extension Burst {
       release(origin)
     }
     pool[index].outcome = Packet.undecided
+    if pool[index].patchHops == 0 { pool[index].device = pool[index].inPort }
     pool[index].patchHops &+= 1
     unsafe state.pointee.hasCrossedPatch = true
     received(index, slot: peer)

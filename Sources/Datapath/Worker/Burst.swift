@@ -262,6 +262,7 @@ import VSwitchCore
     pool[copy].byteCount = packet.byteCount
     pool[copy].offload = packet.offload
     pool[copy].patchHops = packet.patchHops
+    pool[copy].device = packet.device
     pool[copy].mark = packet.mark
     unsafe pool.bytes(copy).copyMemory(from: UnsafeRawBufferPointer(pool.bytes(index)))
     return copy

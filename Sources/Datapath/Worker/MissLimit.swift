@@ -20,10 +20,11 @@ enum MissLimit {
 }
 
 extension Burst {
-  /// Notes that a packet has needed a translation, for the port that it came in by.
+  /// Notes that a packet has needed a translation, for the device's port that it came in by.
   @inline(__always)
   func noteMiss(_ index: PacketIndex) {
-    unsafe flows.misses[Int(pool[index].inPort)] &+= 1
+    let slot = pool[index].patchHops == 0 ? pool[index].inPort : pool[index].device
+    unsafe flows.misses[Int(slot)] &+= 1
     unsafe state.pointee.hasMissed = true
   }
 

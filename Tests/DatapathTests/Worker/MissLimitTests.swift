@@ -25,29 +25,51 @@ import VSwitchCore
     }
   }
 
-  @Test func aFloodOfMissesLeavesAVictimItsRounds() throws {
-    var match = Match()
-    match.set(.etherType, 0x0800)
-    match.set(.ipProtocol, 17)
-    var other = match
+  /// Tables that look at ports, and send to port 3 what is nobody's.
+  private var rules: [TableChange] {
+    var other = Match()
+    other.set(.etherType, 0x0800)
+    other.set(.ipProtocol, 17)
     other.set(.udpSource, 1, mask: 0xffff)
     other.set(.udpDestination, 60_000)
-    let harness = try DatapathHarness.bridge(
-      portCount: 3,
-      [
-        .clear, .rule(table: 0, priority: 2, other),
-        .rule(table: 0, priority: 1, Match(), [.output(PortNumber(3), maximumByteCount: 0)]),
-      ])
+    return [
+      .clear, .rule(table: 0, priority: 2, other),
+      .rule(table: 0, priority: 1, Match(), [.output(PortNumber(3), maximumByteCount: 0)]),
+    ]
+  }
+
+  /// - Parameter isBehindPatch: the tables are those of another bridge.
+  @Test(arguments: [false, true]) func aFloodOfMissesLeavesAVictimItsRounds(isBehindPatch: Bool) throws {
+    var config = SwitchConfig()
+    config.bridges = ["br0", "br1"].map { name in
+      var bridge = BridgeConfig(name: name)
+      for number in UInt16(1)...3 {
+        var interface = InterfaceConfig(name: "\(name)p\(number)", kind: .tap)
+        if number == 3 {
+          interface = InterfaceConfig(name: name + "x", kind: .patch)
+          interface.options["peer"] = name == "br0" ? "br1x" : "br0x"
+        }
+        interface.portNumberRequest = number
+        bridge.ports.append(PortConfig(name: interface.name, interface: interface))
+      }
+      return bridge
+    }
+    let harness = try DatapathHarness(config, packetCount: 1024, seed: 1)
+    try harness.changeFlows(bridge: isBehindPatch ? "br1" : "br0", rules)
+    if isBehindPatch {
+      let forward = TableChange.rule(table: 0, priority: 1, Match(), [.output(PortNumber(3), maximumByteCount: 0)])
+      try harness.changeFlows(bridge: "br0", [.clear, forward])
+    }
     func received(_ port: String) -> UInt64 { harness.counters(bridge: "br0", port: port).receivedPackets }
     /// Packets of each port in some rounds.
     func run(_ rounds: Int) -> (flood: Int, victim: Int) {
-      let before = (received("p1"), received("p2"))
+      let before = (received("br0p1"), received("br0p2"))
       harness.run(rounds: rounds)
-      return (Int(received("p1") - before.0), Int(received("p2") - before.1))
+      return (Int(received("br0p1") - before.0), Int(received("br0p2") - before.1))
     }
-    harness.replay(bridge: "br0", port: "p1", frames: frames(20_000, from: 1), burst: 64)
+    harness.replay(bridge: "br0", port: "br0p1", frames: frames(20_000, from: 1), burst: 64)
     #expect(run(20).flood == 20 * 64, "alone it has all")
-    harness.replay(bridge: "br0", port: "p2", frames: frames(1, from: 2), burst: 64)
+    harness.replay(bridge: "br0", port: "br0p2", frames: frames(1, from: 2), burst: 64)
     // Until the victim's bursts have grown.
     _ = run(20)
     let beside = run(50)
@@ -55,7 +77,7 @@ import VSwitchCore
     #expect(beside.flood <= 50, "\(beside)")
     #expect(beside.flood > 0)
     // A victim that has less than it might is not held up.
-    harness.replay(bridge: "br0", port: "p2", frames: frames(1, from: 2), burst: 0)
+    harness.replay(bridge: "br0", port: "br0p2", frames: frames(1, from: 2), burst: 0)
     _ = run(5)
     #expect(run(20).flood == 20 * 64)
   }

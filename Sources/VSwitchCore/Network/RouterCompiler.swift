@@ -4,7 +4,7 @@
 /// Compiles routers.
 public enum RouterCompiler {
   /// All rules of a router but those of neighbours.
-  public static func rules(of router: RouterConfig) -> RouterRules {
+  public static func rules(of router: RouterConfig) -> BridgeRules {
     var compiler = Compilation(router)
     compiler.admission()
     compiler.neighbourNews()
@@ -23,7 +23,7 @@ public enum RouterCompiler {
 /// One router on its way to rules.
 struct Compilation {
   let router: RouterConfig
-  var rules = RouterRules()
+  var rules = BridgeRules()
 
   init(_ router: RouterConfig) { self.router = router }
 

@@ -8,7 +8,7 @@ actor RuleInstaller {
   private let plane: any RouterPlane
   private let blocking = BlockingCalls()
   /// Rules that the datapath has, by bridge.
-  private var applied: [String: RouterRules] = [:]
+  private var applied: [String: BridgeRules] = [:]
 
   init(plane: any RouterPlane) { self.plane = plane }
 
@@ -17,8 +17,8 @@ actor RuleInstaller {
 
   /// Brings a bridge to its rules.
   /// - Returns: why it did not take them; then it has those of before.
-  func install(_ rules: RouterRules, on bridge: String) async -> FlowChangeError? {
-    let changes = TableChangeList(rules.changes(from: applied[bridge] ?? RouterRules()))
+  func install(_ rules: BridgeRules, on bridge: String) async -> FlowChangeError? {
+    let changes = TableChangeList(rules.changes(from: applied[bridge] ?? BridgeRules()))
     if changes.isEmpty { return nil }
     let error = await blocking { [plane] () -> FlowChangeError? in
       do throws(FlowChangeError) {

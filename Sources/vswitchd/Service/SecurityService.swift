@@ -25,7 +25,7 @@ actor SecurityService: SecurityFollower {
   private struct Secured {
     var name: String
     var bridge: String
-    var rules: RouterRules
+    var rules: BridgeRules
   }
 
   init(plane: any RouterPlane, logger: Logger) {
@@ -37,12 +37,12 @@ actor SecurityService: SecurityFollower {
   func follow(_ ports: [SecuredPort]) async -> [String: ConfigError] {
     var failures: [String: ConfigError] = [:]
     var now: [UInt16: Secured] = [:]
-    var bridges: [String: RouterRules] = [:]
+    var bridges: [String: BridgeRules] = [:]
     let members = SecurityMembers(ports)
     for port in ports {
       let rules = SecurityCompiler.rules(of: [port], members)
       now[port.zone] = Secured(name: port.name, bridge: port.guarding.bridge, rules: rules)
-      bridges[port.guarding.bridge, default: RouterRules()].add(flowsOf: rules)
+      bridges[port.guarding.bridge, default: BridgeRules()].add(flowsOf: rules)
     }
     await installer.keep(bridges: Set(bridges.keys))
     for (bridge, rules) in bridges.sorted(by: { $0.key < $1.key }) {

@@ -33,7 +33,7 @@ import VSwitchCore
     var config = SwitchConfig()
     config.bridges = [rules, bridge]
     let harness = try DatapathHarness(config)
-    try harness.changeFlows(bridge: "g", SecurityCompiler.rules(of: secured).changes(from: RouterRules()))
+    try harness.changeFlows(bridge: "g", SecurityCompiler.rules(of: secured).changes(from: BridgeRules()))
     return harness
   }
 

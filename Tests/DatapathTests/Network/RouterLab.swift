@@ -18,7 +18,7 @@ final class RouterLab {
   let harness: DatapathHarness
   private(set) var neighbours: NeighbourResolver
   private var errors = ICMPErrors()
-  private var applied = RouterRules()
+  private var applied = BridgeRules()
   /// Reasons of the packets that were punted.
   private(set) var punts: [PuntReason] = []
 

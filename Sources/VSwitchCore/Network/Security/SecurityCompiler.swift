@@ -42,7 +42,7 @@ public struct SecurityMembers: Sendable {
 /// Compiles secured ports.
 public enum SecurityCompiler {
   /// - Parameter ports: those whose rules are in one bridge, or some of them.
-  public static func rules(of ports: [SecuredPort], _ members: SecurityMembers = SecurityMembers([])) -> RouterRules {
+  public static func rules(of ports: [SecuredPort], _ members: SecurityMembers = SecurityMembers([])) -> BridgeRules {
     var compilation = SecurityCompilation(members: members)
     for port in ports { compilation.add(port) }
     return compilation.rules
@@ -51,7 +51,7 @@ public enum SecurityCompiler {
 
 private struct SecurityCompilation {
   let members: SecurityMembers
-  var rules = RouterRules()
+  var rules = BridgeRules()
 
   init(members: SecurityMembers) { self.members = members }
 

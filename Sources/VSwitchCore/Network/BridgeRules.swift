@@ -1,5 +1,5 @@
-// The flow rules of a router as they are wanted, and the way from those that there are to these: only what differs is changed,
-// so that cached flows and counters of the others stay. Pure.
+// The flow rules of a bridge that the switch itself programs (a router's, a guard's) as they are wanted, and the way from those
+// that there are to these: only what differs is changed, so that cached flows and counters of the others stay. Pure.
 
 /// What identifies a rule.
 public struct RuleKey: Hashable, Sendable {
@@ -14,8 +14,8 @@ public struct RuleKey: Hashable, Sendable {
   }
 }
 
-/// Rules and groups.
-public struct RouterRules: Equatable, Sendable {
+/// Rules and groups of a bridge.
+public struct BridgeRules: Equatable, Sendable {
   /// Of the rules that follow from the configuration; rules of neighbours have others.
   public static var cookie: UInt64 { 1 }
 
@@ -39,7 +39,7 @@ public struct RouterRules: Equatable, Sendable {
     rule.table = table
     rule.priority = UInt16(clamping: priority)
     rule.match = match
-    rule.cookie = RouterRules.cookie
+    rule.cookie = BridgeRules.cookie
     rule.instructions = Instructions(apply: actions)
     rule.instructions.gotoTable = next
     let key = RuleKey(rule)
@@ -62,13 +62,13 @@ public struct RouterRules: Equatable, Sendable {
   }
 
   /// Whether all rules of others are among these, as they are there.
-  public func contains(flowsOf other: RouterRules) -> Bool { other.flows.allSatisfy { flows[$0.key] == $0.value } }
+  public func contains(flowsOf other: BridgeRules) -> Bool { other.flows.allSatisfy { flows[$0.key] == $0.value } }
 
   /// Takes over the rules of others, which have no groups.
-  public mutating func add(flowsOf other: RouterRules) { flows.merge(other.flows) { first, _ in first } }
+  public mutating func add(flowsOf other: BridgeRules) { flows.merge(other.flows) { first, _ in first } }
 
   /// What is to be changed where `old` is there, in an order in which each change makes sense.
-  public func changes(from old: RouterRules) -> [TableChange] {
+  public func changes(from old: BridgeRules) -> [TableChange] {
     var changes: [TableChange] = []
     for (id, group) in groups.sorted(by: { $0.key < $1.key }) where old.groups[id] != group {
       changes.append(.group(GroupMod(.addOrModify, group)))

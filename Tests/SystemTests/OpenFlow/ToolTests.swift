@@ -132,7 +132,9 @@ struct OpenFlowToolTests {
     Step("mod-meter meter=1,kbps,band=type=drop,rate=200", in: Step.from13),
     Step("dump-meters meter=1", "rate=200", in: Step.from13), Step("meter-features", "max_meter", in: Step.from13),
     Step("del-meters", in: Step.from13), Step("packet-out in_port=1,packet=\(frame),actions=output:2"),
-    Step("dump-tlv-map", "max option space"), Step("dump-ipfix-bridge", "NOT_CONFIGURED"),
+    Step("dump-tlv-map", "max option space"), Step("del-tlv-map"),
+    Step("del-tlv-map {class=0xffff,type=0,len=4}->tun_metadata0"), Step("dump-tlv-map", "max fields=0"),
+    Step("dump-ipfix-bridge", "NOT_CONFIGURED"), Step("dump-ipfix-flow", "NOT_CONFIGURED"),
   ]
 
   private static let frame = String(repeating: "ff", count: 6) + "0200000000010800" + String(repeating: "00", count: 46)

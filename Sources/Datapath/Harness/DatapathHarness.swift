@@ -35,8 +35,7 @@ package final class DatapathHarness {
     }
   }
 
-  /// One thread steps it: a check of that at run time would be measured as the worker's.
-  private final class Time { @safe @exclusivity(unchecked) var seconds: UInt32 = 1000 }
+  private final class Time { var seconds: UInt32 = 1000 }
   private let time = Time()
   private let worker: Worker
   private var state = ControlState()

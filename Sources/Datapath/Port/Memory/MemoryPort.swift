@@ -14,7 +14,7 @@ import VSwitchCore
   @safe @exclusivity(unchecked) private var replayOffload = OffloadMetadata()
   @safe @exclusivity(unchecked) private var replayBurstCount = 0
   /// Whether sent frames are kept in `outgoing`.
-  @safe @exclusivity(unchecked) var keepsFrames = true
+  var keepsFrames = true
   var outgoing: [(frame: [UInt8], offload: OffloadMetadata)] = []
 
   override var isAskedWithoutSystemCall: Bool { true }

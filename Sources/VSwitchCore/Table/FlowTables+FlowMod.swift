@@ -186,8 +186,13 @@ extension FlowTables {
   }
 
   /// Counts a rule, or one less, with the groups and meters that it refers to.
+  @inline(__always)
   func count(_ rule: Rule, _ difference: Int) {
-    guard unsafe rule.record.pointee.actions.pointee.hasReferences else { return }
+    if unsafe rule.record.pointee.actions.pointee.hasReferences { countReferences(rule, difference) }
+  }
+
+  @inline(never)
+  private func countReferences(_ rule: Rule, _ difference: Int) {
     let references = References(rule.code.instructions)
     ruleReferences.add(references, difference)
     for key in Set(references.limited) { askLearned(key, difference) }

@@ -167,7 +167,7 @@ extension FlowTables {
       if updateLiveness() { transaction.touched.insert(TableDependency.groups.index) }
     }
     publishTouched()
-    publishLearnedCounts()
+    if countsLearned { publishLearnedCounts() }
     transaction.touched.visit { dependency in
       unsafe root.pointee.changedVersions[dependency].store(transaction.version, ordering: .releasing)
     }

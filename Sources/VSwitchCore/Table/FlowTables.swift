@@ -40,6 +40,8 @@ import Synchronization
   @safe @exclusivity(unchecked) var meters: [UInt32: MeterState] = [:]
   @safe @exclusivity(unchecked) var ruleReferences = ReferenceCounts()
   @safe @exclusivity(unchecked) var learnedCounts = LearnedCounts()
+  /// Whether anything is counted there: all that changes of other tables ask.
+  @safe @exclusivity(unchecked) var countsLearned = false
   @safe @exclusivity(unchecked) var bucketReferences = ReferenceCounts()
   @safe @exclusivity(unchecked) var livePorts: Set<PortNumber> = []
   /// Those that the buckets' liveness is of.
@@ -85,10 +87,11 @@ import Synchronization
   /// What workers get; valid as long as the tables live.
   public var reader: FlowTablesReader { unsafe FlowTablesReader(root: root) }
 
+  @inline(__always)
   func countRule(_ rule: Rule, _ difference: Int) {
     ruleCounts[Int(rule.table)] += difference
     ruleCount += difference
-    countLearned(rule, difference)
+    if countsLearned { noteLearned(rule, difference) }
   }
 
   /// The rule and where it counts, if there is but one.

@@ -65,8 +65,6 @@ struct LearnedCounts {
   private var isListOutdated = false
   private var changed: Set<LearnedRules> = []
 
-  /// Whether nothing is counted.
-  var isEmpty: Bool { counts.isEmpty }
   /// Whether workers do not know all yet.
   var isOutdated: Bool { isListOutdated || !changed.isEmpty }
 
@@ -107,15 +105,15 @@ struct LearnedCounts {
 }
 
 extension FlowTables {
-  /// Counts a rule, or one less, where rules of its table and cookie are counted.
-  func countLearned(_ rule: Rule, _ difference: Int) {
-    if !learnedCounts.isEmpty {
-      learnedCounts.note(LearnedRules(table: rule.table, cookie: rule.cookie), difference)
-    }
+  /// Counts a rule, or one less, if rules of its table and cookie are counted.
+  @inline(never)
+  func noteLearned(_ rule: Rule, _ difference: Int) {
+    learnedCounts.note(LearnedRules(table: rule.table, cookie: rule.cookie), difference)
   }
 
   /// Has rules of a table and cookie counted for one more rule, or less, that asks.
   func askLearned(_ key: LearnedRules, _ difference: Int) {
+    countsLearned = true
     learnedCounts.ask(key, difference) {
       var count = 0
       guard Int(key.table) < FlowTables.tableCount else { return 0 }
@@ -125,10 +123,12 @@ extension FlowTables {
   }
 
   /// Tells workers what the transaction has changed, before they see its version.
+  @inline(never)
   func publishLearnedCounts() {
     guard learnedCounts.isOutdated else { return }
     let old = LearnedCountList(address: unsafe root.pointee.learnedCounts.load(ordering: .relaxed))
     guard let address = learnedCounts.publish(old) else { return }
+    countsLearned = address != 0
     unsafe root.pointee.learnedCounts.store(address, ordering: .releasing)
     if let old { unsafe retire(UnsafeMutableRawPointer(old.base)) }
   }

@@ -32,11 +32,11 @@ struct MovingBridgeTests {
   }
 
   /// Two bridges with a router each that masquerades, a transfer through each, and everything that makes bridges move.
-  @Test func translatedConnectionsOutliveEveryMove() throws {
+  @Test(.enabled(if: ProcessInfo.processInfo.processorCount > 1, "needs two processors"))
+  func translatedConnectionsOutliveEveryMove() throws {
     try withLab { lab throws in
       let daemon = try lab.daemon()
       let all = try affinities(daemon)["worker-0"]
-      var transfers: [BackgroundCommand] = []
       for name in ["a", "b"] {
         try daemon.configure("add-br br\(name) -- add-router r\(name)")
         for vlan in [10, 20] {
@@ -55,7 +55,15 @@ struct MovingBridgeTests {
         try lab.run(["ip", "-n", inner, "route", "add", "default", "via", "10.0.10.1"])
         _ = try lab.start(["iperf3", "-s", "-1", "-B", "10.0.20.2"], in: outer)
         #expect(try eventually { try lab.run(["ss", "-Hltn"], in: outer).contains(":5201") })
-        transfers.append(try lab.start(["iperf3", "-c", "10.0.20.2", "-t", "8", "-b", "100M", "-J"], in: inner))
+        // Until the lab ends.
+        _ = try lab.start(["iperf3", "-c", "10.0.20.2", "-t", "600", "-b", "100M"], in: inner)
+      }
+      /// Whether both send on: what is not answered is sent again, but slowly, and given up in the end.
+      func bothGoOn() throws -> Bool {
+        let before = try ["ina", "inb"].map { try daemon.portStatistics($0).rxBytes }
+        return try eventually(.seconds(30)) {
+          try zip(["ina", "inb"], before).allSatisfy { try daemon.portStatistics($0).rxBytes > $1 + 3_000_000 }
+        }
       }
       let list = "conntrack list"
       #expect(try eventually(.seconds(5)) { try daemon.configure(list).split(separator: "\n").count == 4 })
@@ -74,17 +82,9 @@ struct MovingBridgeTests {
         )
         // A control connection and one for data, each once.
         #expect(try daemon.configure(list).split(separator: "\n").count == 4, "\(line)")
-        pauseThread(.milliseconds(500))
-        let areRunning = transfers.map(\.isRunning)
-        #expect(areRunning == [true, true], "\(line): \(transfers.map(\.output))")
+        #expect(try bothGoOn(), "\(line)")
       }
       #expect(try affinities(daemon)["worker-0"] == all)
-      for transfer in transfers {
-        #expect(transfer.waitForExit(.seconds(20)) == 0, "\(transfer.output.suffix(400)) \(transfer.errorOutput)")
-        #expect(!transfer.output.contains("\"error\""), "\(transfer.output.suffix(400))")
-      }
-      let sent = try daemon.portStatistics("ina").rxBytes + daemon.portStatistics("inb").rxBytes
-      #expect(sent > 20_000_000, "\(sent)")
       for port in try daemon.portStatistics() { #expect(port.addsUp, "\(port)") }
     }
   }

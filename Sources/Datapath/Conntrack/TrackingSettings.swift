@@ -29,7 +29,9 @@ struct TrackingSettings: Sendable {
         policies.append(timeouts)
       }
     }
-    let (settings, all, assignments) = (self, policies, numbers)
+    var named: [UInt16: (limit: UInt32, policy: UInt16)] = [:]
+    for zone in Set(zoneLimits.keys).union(numbers.keys) { named[zone] = (zoneLimits[zone] ?? 0, numbers[zone] ?? 0) }
+    let (settings, all, zones) = (self, policies, named)
     let ring = isWatched ? worker.connectionEvents : nil
     worker.mailbox.perform { worker in
       let table = worker.burst.tracker.table
@@ -38,11 +40,13 @@ struct TrackingSettings: Sendable {
       table.setLimit(settings.limit)
       unsafe table.state.pointee.zoneLimit = settings.zoneLimit
       for (number, timeouts) in all.enumerated() { table.set(policy: number, timeouts) }
-      for zone in 0..<ConnectionTable.zoneCount {
-        let (limit, policy) = (settings.zoneLimits[UInt16(zone)] ?? 0, assignments[UInt16(zone)] ?? 0)
-        // Zones that are as they were are not written: their memory is not there before it is used.
-        if unsafe table.zones[zone].limit != limit { unsafe table.zones[zone].limit = limit }
-        if unsafe table.zones[zone].policy != policy { unsafe table.zones[zone].policy = policy }
+      // Packets wait meanwhile: the others are looked at, but only those that had something are asked about.
+      for zone in 0..<ConnectionTable.zoneCount
+      where unsafe table.zones[zone].limit != 0 || table.zones[zone].policy != 0 {
+        if zones[UInt16(zone)] == nil { unsafe (table.zones[zone].limit, table.zones[zone].policy) = (0, 0) }
+      }
+      for (zone, wanted) in zones {
+        unsafe (table.zones[Int(zone)].limit, table.zones[Int(zone)].policy) = (wanted.limit, wanted.policy)
       }
     }
   }

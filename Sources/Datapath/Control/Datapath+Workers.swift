@@ -8,15 +8,17 @@ import VSwitchCore
 
 /// A worker and what it runs.
 package struct WorkerDescription: Equatable, Sendable {
+  /// A bridge and its ports that the worker asks for packets.
+  package struct Bridge: Equatable, Sendable {
+    package var name: String
+    package var ports: [String]
+  }
+
   package var number: Int
   /// Nil: whichever the system chooses.
   package var cpu: Int?
-  /// By name, with the names of their ports that the worker asks for packets.
-  package var bridges: [(name: String, ports: [String])]
-
-  package static func == (one: Self, other: Self) -> Bool {
-    one.number == other.number && one.cpu == other.cpu && one.bridges.elementsEqual(other.bridges, by: ==)
-  }
+  /// In order of their names, as their ports.
+  package var bridges: [Bridge]
 }
 
 extension ControlState {
@@ -135,7 +137,7 @@ extension Datapath {
         WorkerDescription(
           number: number, cpu: number < state.workerCPUs.count ? state.workerCPUs[number] : firstWorkerCPU,
           bridges: state.bridges.filter { $0.value.worker == number }.keys.sorted().map { name in
-            (name, (ports[name] ?? []).map(\.config.name).sorted())
+            WorkerDescription.Bridge(name: name, ports: (ports[name] ?? []).map(\.config.name).sorted())
           })
       }
     }

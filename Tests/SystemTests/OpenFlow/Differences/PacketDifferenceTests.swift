@@ -170,23 +170,29 @@ struct PacketDifferenceTests {
     #expect(used.ours.count == 3 && used.theirs.count == 1, "\(used)")
   }
 
+  /// Open vSwitch tells less if its cached flows have not told what they have counted, which they do twice a second: on a busy machine
+  /// they may just have.
   @Test func aRemovedRuleTellsAllThatItHasCounted() throws {
-    let both = try Both()
-    try both.flows(["add-flow send_flow_rem,priority=7,actions=output:2"])
-    let session = try TestSession(path: both.reference.managementSocket("br0"), .v15)
-    var masks = AsyncConfiguration()
-    masks.primary.flowRemoved = 0b11_1111
-    #expect(try session.tell(.setAsync(masks, form: .standard)) == nil)
-    for _ in 0..<5 {
-      _ = both.ours.receive(bridge: "br0", port: "p1", frame: frame())
-      try both.reference.command("netdev-dummy/receive", ["p1", frame().hexadecimal])
-      for _ in 0..<2 { try both.reference.command("version") }
+    var told: [UInt64] = []
+    while told.count < 10, told.last ?? 5 >= 5 {
+      let both = try Both()
+      try both.flows(["add-flow send_flow_rem,priority=7,actions=output:2"])
+      let session = try TestSession(path: both.reference.managementSocket("br0"), .v15)
+      var masks = AsyncConfiguration()
+      masks.primary.flowRemoved = 0b11_1111
+      #expect(try session.tell(.setAsync(masks, form: .standard)) == nil)
+      for _ in 0..<5 {
+        _ = both.ours.receive(bridge: "br0", port: "p1", frame: frame())
+        try both.reference.command("netdev-dummy/receive", ["p1", frame().hexadecimal])
+        for _ in 0..<2 { try both.reference.command("version") }
+      }
+      #expect(try both.flows(["del-flows"]).map(\.rule.statistics.packetCount) == [5])
+      let count = try session.wait { message in
+        if case .flowRemoved(let removed, _) = message.body { removed.packetCount } else { nil }
+      }
+      told.append(try #require(count))
     }
-    #expect(try both.flows(["del-flows"]).map(\.rule.statistics.packetCount) == [5])
-    let told = try session.wait { message in
-      if case .flowRemoved(let removed, _) = message.body { removed.packetCount } else { nil }
-    }
-    #expect((told ?? 5) < 5, "\(told ?? 0)")
+    #expect(told.last ?? 5 < 5, "\(told)")
   }
 
   /// ovs-actions(7), `learn`: whether the rule is there afterwards.

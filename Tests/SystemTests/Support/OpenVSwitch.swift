@@ -37,7 +37,7 @@ final class OpenVSwitch {
     server = try BackgroundCommand(
       ["ovsdb-server", "\(directory)/conf.db", "--remote=punix:\(directory)/db.sock", "--unixctl=\(directory)/db.ctl"],
       environment: environment)
-    guard eventually(.seconds(5), { FileManager.default.fileExists(atPath: "\(directory)/db.sock") }) else {
+    guard eventually(.seconds(20), { Self.listens("\(directory)/db.sock") }) else {
       throw TestFailure("ovsdb-server did not start: \(server.errorOutput)")
     }
     try require(["ovs-vsctl", "--db=unix:\(directory)/db.sock", "--no-wait", "init"])
@@ -46,11 +46,14 @@ final class OpenVSwitch {
         Self.daemonPath, "unix:\(directory)/db.sock", "--enable-dummy", "--unixctl=\(directory)/sw.ctl",
         "--disable-system",
       ], environment: environment)
-    guard eventually(.seconds(5), { FileManager.default.fileExists(atPath: "\(directory)/sw.ctl") }) else {
+    guard eventually(.seconds(20), { Self.listens("\(directory)/sw.ctl") }) else {
       throw TestFailure("ovs-vswitchd did not start: \(daemon.errorOutput)")
     }
     control = try UnixClient(path: "\(directory)/sw.ctl")
   }
+
+  /// Whether somebody takes connections: a socket's file is there before that.
+  private static func listens(_ path: String) -> Bool { (try? UnixClient(path: path)) != nil }
 
   deinit {
     daemon.kill9()

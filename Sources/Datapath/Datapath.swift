@@ -104,14 +104,14 @@ package final class Datapath: Sendable {
       publish(&state)
       removeBridges(&state, config)
       add(opened, state)
-      state.tracking.picksUpTCP = config.picksUpTCP
+      let picksUpTCP = config.picksUpTCP
+      state.tracking.picksUpTCP = picksUpTCP
       for worker in state.workers {
         // One that runs nothing has nothing to look for.
         let busyPoll = config.busyPoll && worker.number < state.workerCount
-        let tracking = state.tracking
         worker.mailbox.perform { worker in
           worker.busyPoll = busyPoll
-          unsafe worker.burst.tracker.isLoose.pointee = tracking.picksUpTCP
+          unsafe worker.burst.tracker.isLoose.pointee = picksUpTCP
         }
       }
       return found

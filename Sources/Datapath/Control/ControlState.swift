@@ -116,7 +116,7 @@ struct ControlState {
   /// Takes an open port out of the forwarding tables until it is put again: it neither receives nor sends.
   mutating func isolate(_ key: PortKey) {
     guard let port = ports[key] else { return }
-    for slot in [port.slot, port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap({ $0 }) {
+    for slot in port.slots {
       slots.remove(slot, key)
     }
   }
@@ -168,7 +168,7 @@ struct ControlState {
   mutating func noteLink(_ key: PortKey, isUp: Bool) -> Bool {
     guard let known = ports[key], known.isLinkUp != isUp else { return false }
     ports[key]?.isLinkUp = isUp
-    for slot in [known.slot, known.guarding?.outerSlot, known.guarding?.innerSlot].compactMap({ $0 }) {
+    for slot in known.slots {
       slots.noteLink(slot, isUp: isUp)
     }
     bridgesWithNewLinks.insert(key.bridge)
@@ -180,7 +180,7 @@ struct ControlState {
   mutating func remove(_ key: PortKey) -> OpenPort? {
     guard let port = ports.removeValue(forKey: key) else { return nil }
     numbersInUse[key.bridge]?.remove(port.portNumber)
-    for slot in [port.slot, port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap({ $0 }) {
+    for slot in port.slots {
       slots.remove(slot, key)
     }
     bridgesWithNewLinks.insert(key.bridge)

@@ -50,9 +50,7 @@ extension ControlState {
 
   /// Slots of a bridge's ports, guards' too.
   func slots(of bridge: String) -> [UInt16] {
-    ports.values.filter { $0.bridge == bridge }.flatMap { port in
-      [port.slot, port.guarding?.outerSlot, port.guarding?.innerSlot].compactMap { $0 }
-    }
+    ports.values.filter { $0.bridge == bridge }.flatMap(\.slots)
   }
 }
 

@@ -37,6 +37,9 @@ struct OpenPort: Sendable {
   /// The slot by which its bridge knows it.
   var bridgeSlot: UInt16 { guarding?.outerSlot ?? slot }
 
+  /// All that stand for it: its device's, and those of its guard.
+  var slots: [UInt16] { [slot, guarding?.outerSlot, guarding?.innerSlot].compactMap { $0 } }
+
   /// Its number as flow tables have it.
   var number: PortNumber { PortNumber(openFlow10: portNumber) }
 

@@ -185,9 +185,11 @@ import VSwitchCore
   /// The same, where packets have needed translations: ports that take others' time are asked for fewer.
   @inline(never)
   private func coolByMisses() {
+    func isFull(_ port: PortIO) -> Bool { port.emptyRounds == 0 && port.readTarget == Worker.burstLimit }
+    let fullCount = hot.count(where: isFull)
     var isLimited = false
     for port in hot {
-      let isAlone = !hot.contains { $0 !== port && $0.emptyRounds == 0 && $0.readTarget == Worker.burstLimit }
+      let isAlone = fullCount == (isFull(port) ? 1 : 0)
       let (got, misses) = burst.takeMisses(slot: port.slot)
       // A round without packets says nothing of those to come.
       if got > 0 { port.burstLimit = isAlone ? Worker.burstLimit : MissLimit.packets(got: got, misses: misses) }
